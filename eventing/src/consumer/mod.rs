@@ -1,0 +1,1 @@
+//! Consuming: once, in order, with retries that harm nobody.

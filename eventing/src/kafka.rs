@@ -1,0 +1,87 @@
+//! How to reach Kafka.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::ClientConfig;
+use serde::Deserialize;
+
+/// The largest record (value and headers) that a producer accepts unless configured otherwise: the brokers' own default.
+const DEFAULT_MAX_RECORD_BYTES: usize = 1_000_000;
+
+/// The configuration section `[kafka]`.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSettings {
+    /// `host:port`, several separated by commas.
+    pub brokers: String,
+    /// The largest record that is produced. A topic may allow less; such a record is set aside when the broker refuses it.
+    #[serde(default = "default_max_record_bytes")]
+    pub max_record_bytes: usize,
+    /// Further librdkafka properties, such as `security.protocol` and `sasl.password`. They cannot override what our promises
+    /// rest on (acknowledgements, idempotence, timeouts, offsets).
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
+}
+
+fn default_max_record_bytes() -> usize {
+    DEFAULT_MAX_RECORD_BYTES
+}
+
+impl KafkaSettings {
+    /// Settings for brokers that need neither encryption nor a password.
+    pub fn new(brokers: impl Into<String>) -> Self {
+        Self {
+            brokers: brokers.into(),
+            max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
+            properties: BTreeMap::new(),
+        }
+    }
+
+    /// What every client of ours starts from. Whoever adds properties to it overrides the operator's.
+    pub fn client(&self, client_id: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", client_id)
+            // One packet per request, at once: requests are small and answered before the next.
+            .set("socket.nagle.disable", "true")
+            .set("socket.keepalive.enable", "true")
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000");
+        config
+    }
+
+    /// A producer that keeps the order of what it is given, and never gives up by itself.
+    ///
+    /// `message.timeout.ms=0`, because a record that timed out may or may not have been written, and its successor may already
+    /// be: the gapless guarantee does not cover it. `murmur2_random`, because librdkafka's own default puts a key on another
+    /// partition than Java clients do.
+    pub fn producer(&self, client_id: &str) -> ClientConfig {
+        let mut config = self.client(client_id);
+        config
+            .set("enable.idempotence", "true")
+            .set("enable.gapless.guarantee", "true")
+            .set("acks", "all")
+            .set("message.timeout.ms", "0")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "0")
+            .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", self.max_record_bytes.to_string());
+        config
+    }
+}
+
+impl fmt::Debug for KafkaSettings {
+    /// Shows the properties' names only: their values may be passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSettings")
+            .field("brokers", &self.brokers)
+            .field("max_record_bytes", &self.max_record_bytes)
+            .field("properties", &self.properties.keys())
+            .finish()
+    }
+}

@@ -1,0 +1,5 @@
+//! The outbox.
+
+/// Appends events.
+#[derive(Clone, Debug)]
+pub struct Outbox;

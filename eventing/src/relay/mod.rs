@@ -1,0 +1,5 @@
+//! The relay.
+
+/// Publishes the outbox.
+#[derive(Debug)]
+pub struct Relay;

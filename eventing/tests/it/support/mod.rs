@@ -1,0 +1,1 @@
+//! Fixtures: a database, topics and schemas for one test.
