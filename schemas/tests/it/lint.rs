@@ -19,7 +19,9 @@ fn walk(value: &Value, path: &str, findings: &mut Vec<String>) {
                     "{path}: a union starts with null, so that null can be its default"
                 ));
             }
-            branches.iter().for_each(|branch| walk(branch, path, findings));
+            for branch in branches {
+                walk(branch, path, findings);
+            }
         }
         Value::Object(object) => match object.get("type").and_then(Value::as_str) {
             Some("record") => record(object, path, findings),

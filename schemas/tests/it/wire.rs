@@ -13,17 +13,17 @@ use schemas::{DomainEvent, Event};
 
 use crate::samples;
 
-fn golden(name: &str, body: &[u8]) {
+fn golden(name: &str, contents: &[u8]) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("golden")
-        .join(format!("{name}.avro"));
+        .join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, body).unwrap();
+        std::fs::write(&path, contents).unwrap();
     }
     let expected = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     assert_eq!(
-        body, expected,
-        "the bytes of {name} changed: subscribers hold records that were written before"
+        contents, expected,
+        "{name} changed: subscribers hold records that were written before"
     );
 }
 
@@ -31,7 +31,9 @@ fn round_trip<E: DomainEvent + PartialEq + std::fmt::Debug>(name: &str, event: &
     let body = encode(event).unwrap();
     let back: E = decode_as(E::topic().avro(), &body).unwrap();
     assert_eq!(&back, event);
-    golden(name, &body);
+    golden(&format!("{name}.avro"), &body);
+    let described = serde_json::json!({ "topic": E::topic().name, "event": event });
+    golden(&format!("{name}.json"), format!("{described:#}\n").as_bytes());
 }
 
 #[test]
