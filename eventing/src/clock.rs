@@ -42,6 +42,7 @@ impl Clock {
     ///
     /// # Panics
     /// On the system's clock, and when the result is out of range.
+    #[expect(clippy::panic, reason = "only a test can get here")]
     pub fn advance(&self, by: SignedDuration) {
         let Source::Test(now) = &self.0 else {
             panic!("only a test clock can be advanced")

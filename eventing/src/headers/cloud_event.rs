@@ -14,7 +14,7 @@ const SUBJECT: &str = "ce_subject";
 const SEQUENCE: &str = "ce_sequence";
 const CONTENT_TYPE: &str = "content-type";
 
-/// The attributes of a CloudEvent, which travel as headers (`ce_…`) in Kafka's binary mode.
+/// The attributes of a `CloudEvent`, which travel as headers (`ce_…`) in Kafka's binary mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudEvent {
     /// The event's own id; the same in every copy of it.
@@ -31,7 +31,7 @@ pub struct CloudEvent {
     pub sequence: i64,
 }
 
-/// Why a record's headers are no CloudEvent.
+/// Why a record's headers are no `CloudEvent`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CloudEventError {
     /// A header is missing or not UTF-8.
