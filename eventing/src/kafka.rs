@@ -1,5 +1,6 @@
 //! How to reach Kafka.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -18,6 +19,10 @@ pub struct KafkaSettings {
     /// The largest record that is produced. A topic may allow less; such a record is set aside when the broker refuses it.
     #[serde(default = "default_max_record_bytes")]
     pub max_record_bytes: usize,
+    /// What topics and consumer groups are called on a cluster that is shared with other installations: this, followed by
+    /// their own name. Registry subjects, headers and everything in a database carry the name without it.
+    #[serde(default)]
+    pub topic_prefix: String,
     /// Further librdkafka properties, such as `security.protocol` and `sasl.password`. They cannot override what our promises
     /// rest on (acknowledgements, idempotence, timeouts, offsets).
     #[serde(default)]
@@ -34,8 +39,22 @@ impl KafkaSettings {
         Self {
             brokers: brokers.into(),
             max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
+            topic_prefix: String::new(),
             properties: BTreeMap::new(),
         }
+    }
+
+    /// The name that a topic or a consumer group has on the cluster.
+    pub fn topic<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        if self.topic_prefix.is_empty() {
+            return Cow::Borrowed(name);
+        }
+        Cow::Owned(format!("{}{name}", self.topic_prefix))
+    }
+
+    /// The name that a topic of the cluster has among us.
+    pub fn logical<'a>(&self, physical: &'a str) -> &'a str {
+        physical.strip_prefix(&self.topic_prefix).unwrap_or(physical)
     }
 
     /// What every client of ours starts from. Whoever adds properties to it overrides the operator's.
@@ -81,6 +100,7 @@ impl fmt::Debug for KafkaSettings {
         f.debug_struct("KafkaSettings")
             .field("brokers", &self.brokers)
             .field("max_record_bytes", &self.max_record_bytes)
+            .field("topic_prefix", &self.topic_prefix)
             .field("properties", &self.properties.keys())
             .finish()
     }

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::leader::Row;
 use super::topics;
-use crate::headers;
+use crate::{KafkaSettings, headers};
 
 /// Rows are handed over in a loop that does not wait; after so many, other tasks get their turn.
 const YIELD_EVERY: usize = 256;
@@ -26,6 +26,7 @@ const YIELD_EVERY: usize = 256;
 pub(super) struct Publisher {
     producer: ThreadedProducer<Deliveries>,
     deliveries: Deliveries,
+    kafka: KafkaSettings,
 }
 
 /// What became of a batch. Rows that are in neither list are unresolved.
@@ -57,7 +58,7 @@ struct Pending {
 }
 
 impl Publisher {
-    pub(super) fn new(config: &ClientConfig) -> KafkaResult<Self> {
+    pub(super) fn new(config: &ClientConfig, kafka: &KafkaSettings) -> KafkaResult<Self> {
         let deliveries = Deliveries(Arc::new(Pending {
             outstanding: AtomicUsize::new(0),
             reports: Mutex::default(),
@@ -65,7 +66,11 @@ impl Publisher {
             last_error: Mutex::default(),
         }));
         let producer = ThreadedProducer::from_config_and_context(config, deliveries.clone())?;
-        Ok(Self { producer, deliveries })
+        Ok(Self {
+            producer,
+            deliveries,
+            kafka: kafka.clone(),
+        })
     }
 
     /// Hands the rows over, except those behind a refused one of the same aggregate. Wait for [`Publisher::settled`] next.
@@ -108,7 +113,8 @@ impl Publisher {
     fn hand_over(&self, index: usize, row: &Row) -> Result<(), HandOverError> {
         let headers = headers::stored_to_kafka(&row.headers)
             .map_err(|error| HandOverError::Refused(format!("its headers cannot be read: {error}")))?;
-        let record = BaseRecord::with_opaque_to(&row.topic, index)
+        let topic = self.kafka.topic(&row.topic);
+        let record = BaseRecord::with_opaque_to(&topic, index)
             .key(row.key.as_bytes())
             .payload(&row.payload)
             .headers(headers);
@@ -165,7 +171,8 @@ impl Publisher {
     }
 
     /// Asks the brokers whether a topic exists.
-    pub(super) async fn topic_exists(&self, topic: String) -> KafkaResult<bool> {
+    pub(super) async fn topic_exists(&self, topic: &str) -> KafkaResult<bool> {
+        let topic = self.kafka.topic(topic).into_owned();
         let producer = self.producer.clone();
         let answer = tokio::task::spawn_blocking(move || topics::exists(producer.client(), &topic)).await;
         answer.unwrap_or(Err(KafkaError::MetadataFetch(RDKafkaErrorCode::Fail)))

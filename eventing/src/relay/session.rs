@@ -84,7 +84,8 @@ impl<'a> Session<'a> {
 
     pub(super) async fn run(mut self, shutdown: &CancellationToken) -> Result<(), SessionError> {
         while !shutdown.is_cancelled() {
-            let publisher = Publisher::new(&self.config).map_err(SessionError::Configuration)?;
+            let publisher =
+                Publisher::new(&self.config, &self.relay.kafka).map_err(SessionError::Configuration)?;
             let outcome = self.publish_with(&publisher, shutdown).await;
             publisher.discard().await;
             match outcome {
@@ -288,7 +289,7 @@ impl<'a> Session<'a> {
             .filter(|(_, row)| blocked.insert(row.aggregate()))
             .map(|(index, row)| Refusal {
                 index,
-                reason: format!("topic {} does not exist", row.topic),
+                reason: format!("topic {} does not exist", self.relay.kafka.topic(&row.topic)),
             })
             .collect();
         Ok((rows, refused))
@@ -307,7 +308,7 @@ impl<'a> Session<'a> {
 
     async fn ask_for(&mut self, publisher: &Publisher, topics: Vec<String>) -> Result<(), PublishError> {
         for topic in topics {
-            let exists = publisher.topic_exists(topic.clone()).await?;
+            let exists = publisher.topic_exists(&topic).await?;
             if !exists {
                 tracing::warn!(topic, "the outbox holds rows for a topic that does not exist");
             }
