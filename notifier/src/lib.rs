@@ -1,1 +1,4 @@
-//! notifier
+#![doc = include_str!("../README.md")]
+
+pub mod domain;
+pub mod store;
