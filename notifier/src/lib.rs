@@ -1,4 +1,1 @@
-#![doc = include_str!("../README.md")]
-
-pub mod domain;
-pub mod store;
+//! notifier

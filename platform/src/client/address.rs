@@ -1,0 +1,173 @@
+//! Where connections may go: a URL that somebody else chose must not lead into our own network.
+//!
+//! Checked on the addresses that a name resolves to, in the resolver whose answer is connected to; a check ahead of the call
+//! would be fooled by a name that answers differently the second time.
+
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use serde::Deserialize;
+use url::{Host, Url};
+
+/// Which addresses a client connects to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AddressPolicy {
+    /// Any: the URL comes from our own configuration.
+    Any,
+    /// Only public ones, and those of the listed networks: the URL comes from somebody else.
+    PublicOr(Vec<Network>),
+}
+
+/// An address that must not be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the address is not a public one")]
+pub struct Forbidden;
+
+/// A network in CIDR notation, `127.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Network {
+    address: IpAddr,
+    prefix_bits: u32,
+}
+
+/// The text is no network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a network like 127.0.0.0/8, got {0:?}")]
+pub struct NetworkError(String);
+
+impl AddressPolicy {
+    /// Whether the address may be connected to.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::PublicOr(networks) => {
+                let address = address.to_canonical();
+                is_public(address) || networks.iter().any(|network| network.contains(address))
+            }
+        }
+    }
+
+    /// A URL with an address instead of a name never reaches the resolver.
+    pub(super) fn check_literal(&self, url: &Url) -> Result<(), Forbidden> {
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => IpAddr::V4(address),
+            Some(Host::Ipv6(address)) => IpAddr::V6(address),
+            Some(Host::Domain(_)) | None => return Ok(()),
+        };
+        if self.allows(address) {
+            Ok(())
+        } else {
+            Err(Forbidden)
+        }
+    }
+}
+
+impl Resolve for AddressPolicy {
+    fn resolve(&self, name: Name) -> Resolving {
+        let policy = self.clone();
+        Box::pin(async move {
+            let resolved = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<SocketAddr> = resolved.filter(|address| policy.allows(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(Box::new(Forbidden) as Box<dyn Error + Send + Sync>);
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+impl Forbidden {
+    /// Finds the refusal among the causes of a failed call.
+    pub(super) fn cause_of(error: &(dyn Error + 'static)) -> Option<Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(forbidden) = error.downcast_ref::<Self>() {
+                return Some(*forbidden);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+/// Outside of the special-purpose ranges of RFC 6890 and its registry, for which the standard library has no stable test.
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let is_shared = a == 100 && (64..128).contains(&b);
+    let is_protocol_assignment = (a, b, c) == (192, 0, 0);
+    let is_benchmarking = a == 198 && (18..20).contains(&b);
+    let is_6to4_relay = (a, b, c) == (192, 88, 99);
+    let is_reserved = a == 0 || a >= 240;
+    !(address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_documentation()
+        || address.is_multicast()
+        || is_shared
+        || is_protocol_assignment
+        || is_benchmarking
+        || is_6to4_relay
+        || is_reserved)
+}
+
+/// Only global unicast (2000::/3), without the parts that lead to IPv4 addresses or are for documentation.
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let [a, b, ..] = address.segments();
+    let is_global_unicast = a & 0xe000 == 0x2000;
+    let is_teredo_or_protocol_assignment = a == 0x2001 && b < 0x0200;
+    let is_documentation = (a == 0x2001 && b == 0x0db8) || (a == 0x3fff && b < 0x1000);
+    let is_6to4 = a == 0x2002;
+    is_global_unicast && !is_teredo_or_protocol_assignment && !is_documentation && !is_6to4
+}
+
+impl Network {
+    /// Whether the address is in the network.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let ignored_bits = 32 - self.prefix_bits;
+                u32::from(network).checked_shr(ignored_bits) == u32::from(address).checked_shr(ignored_bits)
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let ignored_bits = 128 - self.prefix_bits;
+                u128::from(network).checked_shr(ignored_bits) == u128::from(address).checked_shr(ignored_bits)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let parse = || {
+            let (address, prefix_bits) = text.split_once('/')?;
+            let (address, prefix_bits) = (address.parse().ok()?, prefix_bits.parse().ok()?);
+            let longest = match address {
+                IpAddr::V4(_) => 32,
+                IpAddr::V6(_) => 128,
+            };
+            (prefix_bits <= longest).then_some(Self { address, prefix_bits })
+        };
+        parse().ok_or_else(|| NetworkError(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = NetworkError;
+
+    fn try_from(text: String) -> Result<Self, NetworkError> {
+        text.parse()
+    }
+}
