@@ -1,0 +1,3 @@
+//! From a committed event to its topic.
+
+mod append;
