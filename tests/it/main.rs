@@ -1,0 +1,1 @@
+//! The stories of the whole platform, on a real PostgreSQL, Kafka and schema registry.
