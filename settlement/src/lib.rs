@@ -1,1 +1,2 @@
 //! settlement
+pub mod domain;
