@@ -1,0 +1,179 @@
+//! Why a record was not applied, and whose fault that is.
+//!
+//! What a newcomer gets wrong: `retry` is for what may go right later although this service works, such as another service
+//! that does not answer. What is wrong with this service itself (its database, most of all) is not the record's fault: that is
+//! `infrastructure`, which holds the record in place and counts no attempt.
+
+mod database;
+mod fingerprint;
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+
+pub(crate) use fingerprint::fingerprint;
+
+/// The longest message that is kept, in characters. Enough to recognise an error, and the header stays small.
+const MAX_MESSAGE_CHARS: usize = 512;
+
+type Cause = Box<dyn Error + Send + Sync>;
+
+/// Why a handler did not apply an event. Only the runtime decides what follows: offsets, delays and topics are its own.
+#[derive(Debug)]
+pub struct Failure {
+    kind: Kind,
+    class: Cow<'static, str>,
+    cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It may go right later: to the next retry tier.
+    Retry,
+    /// It will never go right as things are: to the dead letters.
+    Dead,
+    /// It is not the record's fault: held in place.
+    Infrastructure,
+}
+
+impl Failure {
+    /// It may go right later: the record goes to the group's next retry tier, and after the last one to the dead letters.
+    ///
+    /// The cause's text ends up in headers, logs and operators' lists, so it must not hold personal data.
+    pub fn retry(cause: impl Into<Cause>) -> Self {
+        Self::new(Kind::Retry, "retry", cause.into())
+    }
+
+    /// It will never go right as things are: the record goes to the dead letters at once. `class` is a stable `snake_case` word
+    /// by which operators select what to replay.
+    pub fn dead(class: &'static str, cause: impl Into<Cause>) -> Self {
+        Self::new(Kind::Dead, class, cause.into())
+    }
+
+    /// This service's own infrastructure failed: the record is held in place and tried again, and no attempt is counted.
+    pub fn infrastructure(cause: impl Into<Cause>) -> Self {
+        Self::new(Kind::Infrastructure, "infrastructure", cause.into())
+    }
+
+    /// Names the class of a failure: a stable `snake_case` word by which operators select what to replay.
+    #[must_use]
+    pub fn class(mut self, class: &'static str) -> Self {
+        self.class = Cow::Borrowed(class);
+        self
+    }
+
+    fn new(kind: Kind, class: &'static str, cause: Cause) -> Self {
+        Self {
+            kind,
+            class: Cow::Borrowed(class),
+            cause,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// A failure as it was written into a table or a header earlier.
+    pub(crate) fn recorded(class: String, message: String) -> Self {
+        Self {
+            kind: Kind::Dead,
+            class: Cow::Owned(class),
+            cause: message.into(),
+        }
+    }
+
+    pub(crate) fn class_name(&self) -> &str {
+        &self.class
+    }
+
+    /// The cause with its causes, bounded, in one line, without what looks like a mail address.
+    pub(crate) fn message(&self) -> String {
+        let mut text = String::new();
+        let mut next: Option<&(dyn Error + 'static)> = Some(&*self.cause);
+        while let Some(error) = next {
+            let part = error
+                .downcast_ref::<sqlx::Error>()
+                .map_or_else(|| error.to_string(), database::describe);
+            // Many errors repeat their source in their own text.
+            if !text.contains(&part) {
+                if !text.is_empty() {
+                    text.push_str(": ");
+                }
+                text.push_str(&part);
+            }
+            next = error.source();
+        }
+        bounded(&text)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.class, self.message())
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    /// Connections, shutdown, resources, lost races, and what only a deployment can have broken are infrastructure; a statement
+    /// that took longer than the handler may is tried again; anything else is the record's or the handler's fault.
+    fn from(error: sqlx::Error) -> Self {
+        Self::new(database::kind(&error), "database", Box::new(error))
+    }
+}
+
+fn bounded(text: &str) -> String {
+    let words = text.split_whitespace().map(|word| {
+        if word.contains('@') {
+            Cow::Borrowed("[redacted]")
+        } else {
+            Cow::Borrowed(word)
+        }
+    });
+    let mut line = String::new();
+    for word in words {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word);
+    }
+    line.chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_MESSAGE_CHARS)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the rate is missing")]
+    struct Missing(#[source] sqlx::Error);
+
+    #[test]
+    fn a_message_is_one_bounded_line_of_the_causes_without_addresses() {
+        assert_eq!(
+            Failure::retry("no\n  contact\tfor a@b.example").message(),
+            "no contact for [redacted]"
+        );
+        assert_eq!(
+            Failure::retry("ä".repeat(600)).message().chars().count(),
+            MAX_MESSAGE_CHARS
+        );
+        let nested = Failure::dead("rate", Missing(sqlx::Error::RowNotFound));
+        assert_eq!(
+            nested.to_string(),
+            "rate: the rate is missing: a row that was expected is not there"
+        );
+    }
+
+    #[test]
+    fn connections_are_infrastructure_and_missing_rows_are_not() {
+        assert_eq!(
+            Failure::from(sqlx::Error::PoolTimedOut).kind(),
+            Kind::Infrastructure
+        );
+        assert_eq!(Failure::from(sqlx::Error::RowNotFound).kind(), Kind::Dead);
+    }
+}
