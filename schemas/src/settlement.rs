@@ -69,11 +69,15 @@ pub struct SettlementEvent {
     pub new_status: SettlementStatus,
     /// Charges, minor units.
     pub gross_amount: i64,
-    /// Refunds (held or paid back), minor units, ≥ 0.
+    /// Refunds held less refunds whose hold was released, minor units; negative when refunds that an earlier settlement
+    /// took have failed since.
     pub refund_amount: i64,
     /// Fees, minor units, ≥ 0.
     pub fee_amount: i64,
-    /// What is paid out, minor units, > 0.
+    /// Earlier payouts that failed or came back, and are paid out again with this settlement, minor units, ≥ 0.
+    #[serde(default)]
+    pub returned_amount: i64,
+    /// What is paid out, minor units, > 0: gross − refunds − fees + returned.
     pub net_amount: i64,
     /// ISO 4217 code of every amount in this event.
     pub currency: Currency,

@@ -72,6 +72,7 @@ pub(crate) fn settlement_processing() -> SettlementEvent {
         gross_amount: 10_000,
         refund_amount: 500,
         fee_amount: 320,
+        returned_amount: 0,
         net_amount: 9_180,
         currency: Currency::parse("EUR").unwrap(),
         period_start: instant(),
