@@ -9,18 +9,21 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use eventing::Condition;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub mod machine;
 mod metrics;
 
-use machine::{Machine, Outcome, Token};
+use machine::{Machine, Outcome, Phase, Token};
 
 /// The breaker of one destination. Cheap to clone; clones share the state.
 #[derive(Debug, Clone)]
 pub struct Breaker {
     machine: Arc<Mutex<Machine>>,
     family: &'static str,
+    condition: watch::Sender<Condition>,
 }
 
 /// The destination is left alone; come back later.
@@ -45,6 +48,7 @@ impl Breaker {
         Self {
             machine: Arc::default(),
             family,
+            condition: watch::Sender::new(Condition::Up),
         }
     }
 
@@ -65,6 +69,11 @@ impl Breaker {
         self.lock().is_open(now())
     }
 
+    /// Degraded while the breaker is not closed, for health.
+    pub fn condition(&self) -> watch::Receiver<Condition> {
+        self.condition.subscribe()
+    }
+
     fn record(&self, token: Token, outcome: Outcome) {
         self.change(|machine, now| machine.record(token, outcome, now));
     }
@@ -74,8 +83,22 @@ impl Breaker {
         let mut machine = self.lock();
         let before = machine.phase();
         let result = step(&mut machine, now());
-        metrics::changed(self.family, before, machine.phase());
+        let after = machine.phase();
+        if before != after {
+            self.announce(before, after);
+        }
         result
+    }
+
+    fn announce(&self, before: Phase, after: Phase) {
+        metrics::changed(self.family, before, after);
+        let condition = match after {
+            Phase::Closed => Condition::Up,
+            Phase::Open | Phase::HalfOpen => {
+                Condition::Degraded("calls fail: the breaker is open".to_owned())
+            }
+        };
+        self.condition.send_replace(condition);
     }
 
     fn lock(&self) -> MutexGuard<'_, Machine> {

@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use eventing::{Clock, Outbox, Relay, SchemaRegistry};
+use eventing::{Clock, Condition, Outbox, Relay, SchemaRegistry};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -13,24 +14,31 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::TokenVerifier;
 use crate::client::{self, Client};
 use crate::config::{Common, Settings};
-use crate::health::Health;
-use crate::http;
+use crate::health::{Health, Reporter};
+use crate::http::{self, Internal, Listener};
+use crate::problem::Chain;
+use crate::serve::DRAIN;
 use crate::service::ServeError;
 use crate::tasks::Tasks;
+
+/// Pause between tries to learn the schemas' ids at the first start.
+const REGISTRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Everything a service is given: settings, database, clock, tasks, health. Cheap to clone, and fit as a router's state.
 pub struct Context<C>(Arc<Inner<C>>);
 
 struct Inner<C> {
     name: &'static str,
-    registry: SchemaRegistry,
     settings: Settings<C>,
     pool: PgPool,
+    registry: SchemaRegistry,
     clock: Clock,
     shutdown: CancellationToken,
     health: Health,
+    start: Reporter,
     tasks: Tasks,
     tokens: TokenVerifier,
+    internal: Internal,
 }
 
 impl<C> Clone for Context<C> {
@@ -45,30 +53,33 @@ impl<C> Context<C> {
         settings: Settings<C>,
         pool: PgPool,
         shutdown: CancellationToken,
+        internal: Internal,
     ) -> Result<Self, ServeError> {
         let clock = Clock::system();
+        let registry = SchemaRegistry::new(settings.common.registry.url.as_str(), pool.clone())
+            .map_err(ServeError::other)?;
         let issuers = Client::new(
             "token-issuer",
             client::Settings {
-                deadline: std::time::Duration::from_secs(5),
+                // Somebody's request waits for it.
+                deadline: Duration::from_secs(5),
                 max_retries: 1,
                 ..client::Settings::default()
             },
         )?;
-        let tokens = TokenVerifier::new(&settings.common.trust, &issuers, clock.clone());
-        let tasks = Tasks::new(shutdown.clone());
-        let registry = SchemaRegistry::new(settings.common.registry.url.as_str(), pool.clone())
-            .map_err(ServeError::other)?;
+        let health = Health::default();
         Ok(Self(Arc::new(Inner {
+            tokens: TokenVerifier::new(&settings.common.trust, &issuers, clock.clone()),
+            tasks: Tasks::new(shutdown.clone()),
+            start: health.register("service", Condition::Down("starting".to_owned())),
             name,
-            registry,
             settings,
             pool,
+            registry,
             clock,
             shutdown,
-            health: Health::default(),
-            tasks,
-            tokens,
+            health,
+            internal,
         })))
     }
 
@@ -112,6 +123,11 @@ impl<C> Context<C> {
         self.0.tokens.clone()
     }
 
+    /// The schema registry, whose answers are kept in the service's database.
+    pub fn registry(&self) -> &SchemaRegistry {
+        &self.0.registry
+    }
+
     /// Runs a task for as long as the service: see [`Tasks::spawn`].
     pub fn spawn<E>(&self, name: &'static str, task: impl Future<Output = Result<(), E>> + Send + 'static)
     where
@@ -125,16 +141,46 @@ impl<C> Context<C> {
         self.0.tasks.own(work)
     }
 
-    /// The schema registry, whose answers are kept in the service's database.
-    pub fn registry(&self) -> &SchemaRegistry {
-        &self.0.registry
+    /// A client for calls to `destination`, guarded by a breaker, with the platform's bounds. While its breaker is open, the
+    /// health component of that name is degraded.
+    pub fn http_client(&self, destination: &'static str) -> Result<Client, ServeError> {
+        self.http_client_with(destination, client::Settings::default())
     }
 
-    /// The outbox, once its schemas are known: the first start needs the registry and waits for it.
+    /// As [`Context::http_client`], with other bounds.
+    pub fn http_client_with(
+        &self,
+        destination: &'static str,
+        settings: client::Settings,
+    ) -> Result<Client, ServeError> {
+        let client = Client::new(destination, settings)?;
+        self.health().watch(destination, client.breaker().condition());
+        Ok(client)
+    }
+
+    /// The outbox, once its schemas are known. They are kept in the database; only the first start of a new schema asks the
+    /// registry, and waits for it. A schema that is not registered ends the start.
     pub async fn outbox(&self) -> Result<Outbox, ServeError> {
-        Outbox::load(self.0.name, self.registry(), self.clock().clone())
+        let shutdown = self.shutdown();
+        let loading = async {
+            loop {
+                match Outbox::load(self.0.name, self.registry(), self.clock().clone()).await {
+                    Ok(outbox) => return Ok(outbox),
+                    Err(failure) if failure.is_not_found() => return Err(ServeError::other(failure)),
+                    Err(failure) => {
+                        tracing::warn!(error = %Chain(&failure), "the start waits for the schemas' ids");
+                        self.0
+                            .start
+                            .down(format!("starting, waits for the schemas' ids: {failure}"));
+                    }
+                }
+                tokio::time::sleep(REGISTRY_PAUSE).await;
+            }
+        };
+        shutdown
+            .run_until_cancelled(loading)
             .await
-            .map_err(ServeError::other)
+            .unwrap_or(Err(ServeError::ShutDown))
     }
 
     /// Runs the relay of this outbox beside the service, and its condition as the health component `relay`.
@@ -144,47 +190,26 @@ impl<C> Context<C> {
         self.spawn("relay", relay.run(self.shutdown()));
     }
 
-    /// A client for calls to `destination`, guarded by a breaker, with the platform's bounds.
-    pub fn http_client(&self, destination: &'static str) -> Result<Client, ServeError> {
-        Ok(Client::new(destination, client::Settings::default())?)
-    }
-
-    /// Serves `public` on `http.listen`, and health, metrics and `internal` (which asks for the service token) on
-    /// `operations.listen`, until shutdown.
+    /// Serves `public` on `http.listen`, and opens the `internal` endpoints on `operations.listen` for who has the service
+    /// token, until shutdown; then lets requests in work finish.
     pub async fn serve_http(&self, public: Router, internal: Router) -> Result<(), ServeError> {
-        let common = self.common();
-        let listen = async |address, key| {
-            let bound = http::Listener::bind(address).await;
-            bound.map_err(|source| ServeError::Listen { address, key, source })
+        let address = self.common().http.listen;
+        let bound = Listener::bind(address).await;
+        let listener = bound.map_err(|source| ServeError::Listen {
+            address,
+            key: "http.listen",
+            source,
+        })?;
+        self.0.internal.open(internal);
+        tracing::info!(address = %listener.address(), "serving");
+        self.0.start.up();
+        let routes = http::guard(public, self.common().limits);
+        let serving = http::run(listener, routes, self.shutdown(), DRAIN);
+        let announcing = async {
+            self.shutdown().cancelled().await;
+            self.0.start.down("shutting down");
         };
-        let public_listener = listen(common.http.listen, "http.listen").await?;
-        let operations_listener = listen(common.operations_listen(), "operations.listen").await?;
-        tracing::info!(
-            public = %public_listener.address(),
-            operations = %operations_listener.address(),
-            "listening"
-        );
-        let internal = http::operations_router(
-            internal,
-            self.health().clone(),
-            common.operations.service_token.clone(),
-        );
-        let public = http::guard(public, common.limits);
-        let internal = http::guard(internal, common.limits);
-        let drained = CancellationToken::new();
-        let serve_public = async {
-            let served = http::run(public_listener, public, self.shutdown(), crate::start::DRAIN).await;
-            drained.cancel();
-            served
-        };
-        // Operators see the service until its last request is answered.
-        let serve_operations = http::run(
-            operations_listener,
-            internal,
-            drained.clone(),
-            std::time::Duration::from_secs(1),
-        );
-        tokio::try_join!(serve_public, serve_operations).map_err(ServeError::Http)?;
+        tokio::join!(serving, announcing);
         Ok(())
     }
 }

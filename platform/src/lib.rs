@@ -3,14 +3,17 @@
 pub mod auth;
 pub mod breaker;
 pub mod client;
+mod commands;
 pub mod config;
 mod context;
 pub mod cursor;
 pub mod database;
 pub mod health;
 pub mod http;
+mod pauses;
 pub mod problem;
 pub mod secrets;
+mod serve;
 mod service;
 pub mod signature;
 mod start;

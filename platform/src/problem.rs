@@ -123,6 +123,10 @@ impl Problem {
     /// 500: logs the failure with its causes, here and nowhere else, and tells the client nothing but the trace id.
     pub fn internal(failure: &(dyn Error + 'static)) -> Self {
         tracing::error!(error = %Chain(failure), "request failed");
+        Self::internal_already_logged()
+    }
+
+    pub(crate) fn internal_already_logged() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",

@@ -41,15 +41,15 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A listener failed while serving.
-    #[error("serving http failed")]
-    Http(#[source] std::io::Error),
     /// A client for outgoing calls could not be made.
     #[error(transparent)]
     Client(#[from] ClientError),
     /// A task ended that must not.
     #[error(transparent)]
     Task(#[from] TaskFailure),
+    /// The service was told to end before it had started.
+    #[error("told to end before the service had started")]
+    ShutDown,
     /// Anything else the service needs to start.
     #[error(transparent)]
     Other(Box<dyn Error + Send + Sync>),

@@ -40,6 +40,9 @@ pub enum AuthError {
     /// Not a token of a trusted issuer for this audience, or expired.
     #[error("the token is not valid: {0}")]
     Invalid(&'static str),
+    /// An internal endpoint was called without the service token.
+    #[error("the service token is needed")]
+    ServiceToken,
     /// A valid token of the wrong kind of caller.
     #[error("this is not open to this kind of caller")]
     WrongPrincipal,
@@ -192,7 +195,9 @@ impl From<AuthError> for Problem {
         };
         let forbidden = || Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not open to this caller");
         match refusal {
-            AuthError::Missing | AuthError::Invalid(_) => unauthenticated().detail(refusal.to_string()),
+            AuthError::Missing | AuthError::Invalid(_) | AuthError::ServiceToken => {
+                unauthenticated().detail(refusal.to_string())
+            }
             AuthError::WrongPrincipal | AuthError::MissingRole(_) => forbidden().detail(refusal.to_string()),
             AuthError::KeysUnavailable => Problem::unavailable(&refusal),
         }

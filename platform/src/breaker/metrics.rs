@@ -26,11 +26,8 @@ static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(|| {
     }
 });
 
-/// Counts a change of phase, if there is one.
+/// Counts a change of phase.
 pub(super) fn changed(family: &'static str, before: Phase, after: Phase) {
-    if before == after {
-        return;
-    }
     let destination = KeyValue::new("destination", family);
     let to = match after {
         Phase::Closed => "closed",

@@ -19,7 +19,7 @@ mod exchange;
 mod request;
 mod retry;
 
-pub use address::{AddressPolicy, Forbidden, Network, NetworkError};
+pub use address::{AddressPolicy, Forbidden, Lookup, Network, NetworkError};
 pub use answer::Answer;
 pub use error::{CallError, ClientError, NotSent, Unknown};
 pub use request::Request;
@@ -49,6 +49,8 @@ pub struct Settings {
     pub max_answer_bytes: usize,
     /// Where connections may go. Anywhere.
     pub addresses: AddressPolicy,
+    /// Who looks names up. The system.
+    pub lookup: Lookup,
 }
 
 impl Default for Settings {
@@ -59,6 +61,7 @@ impl Default for Settings {
             max_retries: 3,
             max_answer_bytes: 1024 * 1024,
             addresses: AddressPolicy::Any,
+            lookup: Lookup::System,
         }
     }
 }
@@ -66,17 +69,20 @@ impl Default for Settings {
 impl Client {
     /// A client for `destination`, which is its name in metrics, logs and spans.
     pub fn new(destination: &'static str, settings: Settings) -> Result<Self, ClientError> {
+        let resolver = address::Resolver {
+            policy: settings.addresses.clone(),
+            lookup: settings.lookup.clone(),
+        };
         #[expect(
             clippy::disallowed_methods,
             reason = "this is the guarded client that the others are to use"
         )]
         let http = reqwest::Client::builder()
             .connect_timeout(settings.connect_timeout)
-            .timeout(settings.deadline)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .user_agent(concat!("payments-platform/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(settings.addresses.clone())
+            .dns_resolver(resolver)
             .build()?;
         Ok(Self {
             http,

@@ -1,23 +1,21 @@
-//! Sending again what is safe to repeat. The only place that knows the crate `backoff`, which is no longer maintained.
+//! Sending again what is safe to repeat.
 
 use std::time::Duration;
 
-use backoff::ExponentialBackoff;
-use backoff::backoff::Backoff;
 use tokio::time::Instant;
 
 use super::Answer;
 use super::error::{CallError, NotSent, Unknown};
 use super::exchange::{self, is_trouble, retry_after};
 use super::request::Request;
+use crate::pauses::Pauses;
 
-/// The first pause; later ones double, up to [`MAX_PAUSE`], each with jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const MAX_PAUSE: Duration = Duration::from_secs(3);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Sends until there is an answer that is no sign of trouble, the retries are used up, or the deadline leaves no room.
 pub(super) async fn send(request: &Request, deadline: Instant) -> Result<Answer, CallError> {
-    let mut pauses = pauses();
+    let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
     let mut known = exchange::send(request, deadline, 0).await;
     for resend_count in 1..=request.client.settings.max_retries {
         if !is_worth_repeating(&known) {
@@ -27,10 +25,8 @@ pub(super) async fn send(request: &Request, deadline: Instant) -> Result<Answer,
             .as_ref()
             .ok()
             .and_then(|answer| retry_after(&answer.headers));
-        let pause = pauses
-            .next_backoff()
-            .unwrap_or(MAX_PAUSE)
-            .max(asked.unwrap_or_default());
+        let pause = pauses.next().max(asked.unwrap_or_default());
+        // An answer that asks for a longer pause than there is time goes to the caller, who can wait.
         if Instant::now() + pause >= deadline {
             break;
         }
@@ -54,16 +50,5 @@ fn is_worth_repeating(outcome: &Result<Answer, CallError>) -> bool {
         Ok(answer) => is_trouble(answer.status),
         Err(CallError::NotSent(cause)) => matches!(cause, NotSent::Connect(_)),
         Err(CallError::Unknown(cause)) => matches!(cause, Unknown::Connection(_)),
-    }
-}
-
-fn pauses() -> ExponentialBackoff {
-    ExponentialBackoff {
-        current_interval: FIRST_PAUSE,
-        initial_interval: FIRST_PAUSE,
-        multiplier: 2.0,
-        max_interval: MAX_PAUSE,
-        max_elapsed_time: None,
-        ..ExponentialBackoff::default()
     }
 }

@@ -26,10 +26,22 @@ pub struct Settings<C> {
     pub own: C,
 }
 
-/// A setting is missing, unknown or unacceptable; the text names its key.
+/// A setting is missing, unknown or unacceptable; the text names its key, and holds no value of a file that does not parse.
 #[derive(Debug, thiserror::Error)]
 #[error("configuration: {0}")]
-pub struct SettingsError(#[from] ConfigError);
+pub struct SettingsError(String);
+
+impl From<ConfigError> for SettingsError {
+    fn from(error: ConfigError) -> Self {
+        let text = error.to_string();
+        // A parser quotes the line it stumbled over, and that line may hold a secret.
+        let lines = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.contains('|'));
+        Self(lines.collect::<Vec<_>>().join(", "))
+    }
+}
 
 impl<C: DeserializeOwned> Settings<C> {
     /// Reads `file`, then the process's environment for the service of this name.

@@ -8,7 +8,7 @@ mod problems;
 mod server;
 
 pub use extract::{Json, Path, Query, RawBody};
-pub(crate) use operations::router as operations_router;
+pub(crate) use operations::{Internal, router as operations_router};
 pub(crate) use server::{Listener, run};
 
 use axum::Router;

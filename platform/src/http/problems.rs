@@ -48,24 +48,11 @@ fn generic(status: StatusCode) -> Problem {
     }
 }
 
-/// A handler that panicked: logged where it is caught, and a plain 500 for the client.
+/// A handler that panicked: the panic hook has logged it, with its place, and the client learns the trace id.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "the signature is given by tower-http"
 )]
-pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
-    Problem::internal(&Panicked(message(&*panic))).into_response()
-}
-
-/// What a panic said.
-#[derive(Debug, thiserror::Error)]
-#[error("panicked: {0}")]
-struct Panicked(String);
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-        .unwrap_or_else(|| "without a message".to_owned())
+pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response<Body> {
+    Problem::internal_already_logged().into_response()
 }

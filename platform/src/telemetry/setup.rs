@@ -67,7 +67,17 @@ pub(crate) fn init(service: &'static str, telemetry: &Telemetry) -> Result<Guard
         .with(traces)
         .with(lines.with_filter(filter))
         .try_init()?;
+    log_panics();
     Ok(guard)
+}
+
+/// A panic is one log line like any other failure; whoever catches it adds none.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("without a message");
+        tracing::error!(place, message, "panicked");
+    }));
 }
 
 fn tracer(resource: &Resource, telemetry: &Telemetry) -> Result<SdkTracerProvider, TelemetryError> {
@@ -85,6 +95,7 @@ fn tracer(resource: &Resource, telemetry: &Telemetry) -> Result<SdkTracerProvide
 fn meter(resource: &Resource, telemetry: &Telemetry) -> Result<SdkMeterProvider, TelemetryError> {
     let prometheus = opentelemetry_prometheus::exporter()
         .with_registry(prometheus::default_registry().clone())
+        .scope_info_enabled(false)
         .build()
         .map_err(|error| TelemetryError::Metrics(error.to_string()))?;
     let mut provider = SdkMeterProvider::builder()
