@@ -1,7 +1,8 @@
 //! The subcommands that operators use on what a service left behind: `outbox` and `dead-letters`.
 
 use clap::{ArgMatches, Command, FromArgMatches as _, Subcommand as _};
-use eventing::{Clock, SchemaRegistry, outbox};
+use eventing::consumer::Resources;
+use eventing::{Clock, SchemaRegistry, dead_letters, outbox};
 
 use crate::config::Common;
 use crate::database;
@@ -11,11 +12,20 @@ use crate::start::Failure;
 /// Adds those that the service has use for.
 pub(crate) fn add<S: Service>(mut command: Command) -> Command {
     if S::OUTBOX {
-        let outbox = Command::new("outbox").about("Look after events that cannot be published");
-        let outbox = outbox.subcommand_required(true).arg_required_else_help(true);
+        let outbox = group_of_commands("outbox").about("Look after events that cannot be published");
         command = command.subcommand(outbox::cli::Command::augment_subcommands(outbox));
     }
+    if !S::groups().is_empty() {
+        let letters = group_of_commands("dead-letters").about("Look after records that could not be applied");
+        command = command.subcommand(dead_letters::cli::Command::augment_subcommands(letters));
+    }
     command
+}
+
+fn group_of_commands(name: &'static str) -> Command {
+    Command::new(name)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
 }
 
 /// Runs one of them.
@@ -37,6 +47,20 @@ pub(crate) async fn run<S: Service>(
                     clock,
                 })
                 .await?;
+        }
+        "dead-letters" => {
+            let command = dead_letters::cli::Command::from_arg_matches(arguments)?;
+            let resources = Resources {
+                pool,
+                kafka: common.kafka.clone(),
+                registry,
+                clock,
+            };
+            let context = dead_letters::Context {
+                groups: &S::groups(),
+                resources: &resources,
+            };
+            command.run(&context, &mut std::io::stdout()).await?;
         }
         _ => return Err(format!("there is no subcommand {name}").into()),
     }

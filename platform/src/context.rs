@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use eventing::consumer::{Consumer, ConsumerGroup, Handler, Resources};
 use eventing::{Clock, Condition, Outbox, Relay, SchemaRegistry};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
@@ -188,6 +189,24 @@ impl<C> Context<C> {
         let relay = Relay::new(self.pool().clone(), self.common().kafka.clone(), outbox);
         self.health().watch("relay", relay.condition());
         self.spawn("relay", relay.run(self.shutdown()));
+    }
+
+    /// What consumers work with.
+    pub fn resources(&self) -> Resources {
+        Resources {
+            pool: self.pool().clone(),
+            kafka: self.common().kafka.clone(),
+            registry: self.registry().clone(),
+            clock: self.clock().clone(),
+        }
+    }
+
+    /// Runs a member of this group beside the service, and its condition as the health component `consumer <group>`.
+    pub fn spawn_consumer(&self, group: ConsumerGroup, handler: impl Handler) {
+        let component = format!("consumer {}", group.name);
+        let consumer = Consumer::new(group, handler, self.resources());
+        self.health().watch(component, consumer.condition());
+        self.spawn("consumer", consumer.run(self.shutdown()));
     }
 
     /// Serves `public` on `http.listen`, and opens the `internal` endpoints on `operations.listen` for who has the service

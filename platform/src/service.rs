@@ -4,6 +4,7 @@ use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 
+use eventing::consumer::ConsumerGroup;
 use serde::de::DeserializeOwned;
 use sqlx::migrate::Migrator;
 
@@ -23,6 +24,11 @@ pub trait Service: 'static {
 
     /// Its migrations, which `migrate` runs after those of `eventing`.
     fn migrations() -> Migrator;
+
+    /// The consumer groups that it runs: then it has the subcommand `dead-letters`.
+    fn groups() -> Vec<ConsumerGroup> {
+        Vec::new()
+    }
 
     /// Starts its tasks, then serves until shutdown: it usually ends with [`Context::serve_http`].
     fn serve(service: Context<Self::Config>) -> impl Future<Output = Result<(), ServeError>> + Send;
