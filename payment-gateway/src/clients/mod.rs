@@ -1,0 +1,3 @@
+//! What is outside, and how it is spoken to.
+
+pub mod stripe;

@@ -1,0 +1,30 @@
+//! `/api/v1/payments`
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::App;
+
+mod cancel_payment;
+mod create_payment;
+mod document;
+mod get_payment;
+mod list_payments;
+mod order;
+pub mod refunds;
+
+pub use document::PaymentDocument;
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(
+            create_payment::create_payment,
+            list_payments::list_payments
+        ))
+        .routes(routes!(get_payment::get_payment))
+        .routes(routes!(cancel_payment::cancel_payment))
+        .merge(refunds::routes())
+}
+
+/// How long a merchant waits for the PSP. The request's own deadline is 10 s, and the call goes on past both.
+const WAIT_FOR_PSP: std::time::Duration = std::time::Duration::from_secs(8);
