@@ -1,2 +1,8 @@
-//! settlement
+#![doc = include_str!("../README.md")]
+
+pub mod clients;
+pub mod config;
+pub mod consumers;
 pub mod domain;
+pub mod payouts;
+pub mod store;

@@ -22,6 +22,7 @@ pub(super) fn settlement(settlement: &Settlement, old_status: Option<SettlementS
         gross_amount: settlement.totals.gross_minor,
         refund_amount: settlement.totals.refund_minor,
         fee_amount: settlement.totals.fee_minor,
+        returned_amount: settlement.totals.returned_minor,
         net_amount: settlement.net.minor,
         currency: settlement.currency(),
         period_start: settlement.period.start(),

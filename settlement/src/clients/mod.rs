@@ -1,0 +1,3 @@
+//! Who this service calls.
+
+pub mod bank;

@@ -1,0 +1,3 @@
+//! What this service learns from topics.
+
+pub mod payment_events;
