@@ -40,7 +40,7 @@ pub struct Stripe {
 }
 
 /// `[tokens]`: merchants' Bearer tokens for the other services.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tokens {
     /// `iss`; the other services trust it.

@@ -4,9 +4,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use eventing::outbox::AppendError;
 use platform::Problem;
+use platform::auth::AuthError;
 use platform::signature::SignatureError;
 use schemas::payment::PaymentStatus;
 
+use crate::auth::TokenError;
+use crate::auth::credentials::RandomError;
 use crate::charging::{ChargingError, Refusing};
 use crate::clients::stripe::amounts::AmountError;
 use crate::clients::stripe::webhooks::EventError;
@@ -75,9 +78,30 @@ pub enum Refusal {
     /// The PSP cannot be asked; nothing was created.
     #[error(transparent)]
     PspUnavailable(#[from] Refusing),
-    /// A webhook without a signature.
+    /// No signature where one is needed.
     #[error("the signature is missing")]
     Unsigned,
+    /// There is no such API key.
+    #[error("the api key is not known")]
+    KeyUnknown,
+    /// The API key was revoked.
+    #[error("the api key was revoked")]
+    KeyRevoked,
+    /// The merchant may not ask for anything.
+    #[error("the merchant is suspended")]
+    Suspended,
+    /// The merchant has as many live keys as it may have.
+    #[error("the merchant has too many live keys")]
+    TooManyKeys,
+    /// A token was refused.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// A token could not be issued.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// No secret could be made.
+    #[error(transparent)]
+    Random(#[from] RandomError),
     /// A webhook with a wrong signature.
     #[error(transparent)]
     Signature(#[from] SignatureError),
@@ -181,6 +205,15 @@ impl Refusal {
                     .detail("nothing was created")
             }
             Self::Unsigned => unauthorised("signature-missing", "The signature is missing"),
+            Self::KeyUnknown => unauthorised("api-key-unknown", "There is no such API key"),
+            Self::KeyRevoked => unauthorised("api-key-revoked", "The API key was revoked"),
+            Self::Suspended => forbidden("merchant-suspended", "The merchant is suspended"),
+            Self::TooManyKeys => conflict("too-many-api-keys", "The merchant has two live keys already")
+                .detail("revoke one first"),
+            Self::Auth(error) => error.into(),
+            Self::Token(TokenError::Store(error)) => store(&error),
+            Self::Token(error) => Problem::internal(&error),
+            Self::Random(error) => Problem::internal(&error),
             Self::Signature(error) => signature(error),
             Self::Event(error) => {
                 tracing::warn!(error = %platform::problem::Chain(&error), "a signed webhook cannot be read");
@@ -300,4 +333,9 @@ fn unauthorised(slug: &'static str, title: &'static str) -> Problem {
 
 fn unavailable(slug: &'static str, title: &'static str) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, slug, title).retry_after(1)
+}
+
+/// Says in which field a text is not acceptable.
+pub(crate) fn in_field(field: &'static str) -> impl Fn(TextError) -> Refusal {
+    move |error| Refusal::Text { field, error }
 }

@@ -52,6 +52,11 @@ impl Secrets {
             .seal(&phone_context(customer_ref), phone.as_str().as_bytes())
     }
 
+    /// Opens a text that was sealed for `context`.
+    pub fn open_text(&self, context: &[u8], sealed: &[u8]) -> Result<String, CipherError> {
+        open(&self.cipher, context, sealed)
+    }
+
     /// Opens a customer's address.
     pub fn open_email(&self, customer_ref: CustomerRef, sealed: &[u8]) -> Result<String, CipherError> {
         open(&self.cipher, &email_context(customer_ref), sealed)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use platform::{Context, ServeError, Service};
 
+use crate::auth::TokenIssuer;
 use crate::charging::{Charging, Terms, sweeper};
 use crate::clients::stripe::Stripe;
 use crate::config::Config;
@@ -34,8 +35,12 @@ impl Service for PaymentGateway {
         );
         let config = service.config();
         let secrets = Secrets::new(config.secrets.master_key.clone()).map_err(ServeError::other)?;
+        let issuer = TokenIssuer::load(service.pool(), &secrets, service.clock(), config.tokens.clone())
+            .await
+            .map_err(ServeError::other)?;
         let app = App {
             charging,
+            issuer: Arc::new(issuer),
             tokens: service.tokens(),
             secrets: Arc::new(secrets),
             webhook_secrets: config.psp.stripe.webhook_secrets.clone().into(),

@@ -6,13 +6,15 @@ use axum::http::request::Parts;
 use bytes::Bytes;
 use platform::Problem;
 use platform::http::RawBody;
-use platform::signature::{Signature, SignatureError};
+use platform::signature::Signature;
 use schemas::ids::{ApiKeyId, MerchantId};
 use sha2::{Digest, Sha256};
 
+use crate::domain::merchant::MerchantStatus;
 use crate::domain::text::IdempotencyKey;
 use crate::error::Refusal;
 use crate::http::App;
+use crate::store::api_keys;
 
 /// A request whose signature by an active key of an active merchant was verified.
 #[derive(Debug, Clone)]
@@ -50,15 +52,10 @@ pub(super) async fn verify(app: &App, parts: &Parts, body: &[u8]) -> Result<Merc
     let (Some(api_key), Some(signature)) = (header("x-api-key"), header("x-signature")) else {
         return Err(Refusal::Unsigned);
     };
-    let api_key: ApiKeyId = api_key.parse().map_err(|_| SignatureError::Mismatch)?;
-    let key = sqlx::query!(
-        "select k.merchant_id, k.secret from api_keys k join merchants m on m.id = k.merchant_id
-         where k.id = $1 and k.revoked_at is null and m.status = 'active'",
-        api_key.uuid(),
-    )
-    .fetch_optional(&app.charging.pool)
-    .await?
-    .ok_or(SignatureError::Mismatch)?;
+    let api_key: ApiKeyId = api_key.parse().map_err(|_| Refusal::KeyUnknown)?;
+    let key = api_keys::get(&app.charging.pool, api_key)
+        .await?
+        .ok_or(Refusal::KeyUnknown)?;
     let secret = app
         .secrets
         .cipher
@@ -66,7 +63,14 @@ pub(super) async fn verify(app: &App, parts: &Parts, body: &[u8]) -> Result<Merc
     let signature: Signature = signature.parse()?;
     let signed = canonical(&signature, parts, body);
     signature.verify([secret], app.charging.clock.now(), signed.as_bytes())?;
-    Ok(MerchantId::from_uuid(key.merchant_id))
+    // Only who knows the secret is told how the key and the merchant stand.
+    if key.is_revoked {
+        return Err(Refusal::KeyRevoked);
+    }
+    match key.merchant_status {
+        MerchantStatus::Active => Ok(key.merchant_id),
+        MerchantStatus::Suspended => Err(Refusal::Suspended),
+    }
 }
 
 fn canonical(signature: &Signature, parts: &Parts, body: &[u8]) -> String {

@@ -5,6 +5,7 @@
 //! webhook, sweep), and goes through one function, so that order and repetition cannot matter.
 
 pub mod details;
+pub mod merchant;
 pub mod observation;
 pub mod payment;
 pub mod psp;

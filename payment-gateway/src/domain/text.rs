@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use url::Url;
+
 /// Why a text is not acceptable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
@@ -115,6 +117,16 @@ text!(
     "a phone number in international form such as +4915112345678",
     |text| text.strip_prefix('+').is_some_and(|digits| {
         digits.len() >= 7 && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
+);
+
+text!(
+    /// Where webhooks go. Only the form: where it may lead is decided by the notifier, when it connects.
+    NotifyUrl,
+    2048,
+    "an http or https url without a user",
+    |text| Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
     })
 );
 

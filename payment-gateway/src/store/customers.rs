@@ -75,3 +75,22 @@ pub async fn set_phone(
     .await?;
     Ok(())
 }
+
+/// Deletes the addresses of the merchant's customer; false if there is no such customer. Erasing twice changes nothing.
+pub async fn erase(
+    db: impl PgExecutor<'_>,
+    merchant_id: MerchantId,
+    customer_ref: CustomerRef,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let erased = sqlx::query!(
+        "update customers set email = null, phone = null, email_digest = null, erased_at = coalesce(erased_at, $3)
+         where id = $1 and merchant_id = $2",
+        customer_ref.uuid(),
+        merchant_id.uuid(),
+        now.to_sqlx(),
+    )
+    .execute(db)
+    .await?;
+    Ok(erased.rows_affected() == 1)
+}

@@ -3,14 +3,17 @@
 //! The rule that everything rests on: whoever changes a payment, or one of its refunds, first holds the payment's row
 //! ([`payments::lock`]), and appends to the outbox only after that.
 
+pub mod api_keys;
 pub mod conflicts;
 pub mod customers;
 pub mod idempotency;
+pub mod merchants;
 pub mod payment_lists;
 mod payment_row;
 pub mod payments;
 pub mod psp_events;
 pub mod refunds;
+pub mod signing_keys;
 pub mod stuck;
 pub mod work;
 

@@ -7,17 +7,15 @@ use schemas::ids::MerchantId;
 use schemas::money::{Currency, Money};
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
-use url::Url;
 use utoipa::ToSchema;
 
 use crate::auth::SignedMerchant;
 use crate::clients::stripe::amounts;
-use crate::domain::text::{Email, Phone, TextError, bounded};
+use crate::domain::text::{Email, NotifyUrl, Phone, TextError, bounded};
 use crate::domain::{Details, OrderNo, PaymentMethod};
-use crate::error::{InvalidAmount, Refusal};
+use crate::error::{InvalidAmount, Refusal, in_field};
 
 const MAX_DESCRIPTION_CHARS: usize = 500;
-const MAX_URL_CHARS: usize = 2048;
 const MAX_METADATA_ENTRIES: usize = 20;
 const MAX_METADATA_KEY_CHARS: usize = 40;
 const MAX_METADATA_VALUE_CHARS: usize = 500;
@@ -121,7 +119,9 @@ impl Order {
             details: Details {
                 description: optional(raw.description, "description", description)?,
                 metadata: metadata(raw.metadata)?,
-                notify_url: optional(raw.notify_url, "notify_url", notify_url)?,
+                notify_url: optional(raw.notify_url, "notify_url", |text| {
+                    NotifyUrl::parse(text).map(|url| url.as_str().to_owned())
+                })?,
             },
         })
     }
@@ -143,10 +143,6 @@ impl Order {
     }
 }
 
-fn in_field(field: &'static str) -> impl Fn(TextError) -> Refusal {
-    move |error| Refusal::Text { field, error }
-}
-
 fn optional<T>(
     text: Option<String>,
     field: &'static str,
@@ -157,19 +153,6 @@ fn optional<T>(
 
 fn description(text: &str) -> Result<String, TextError> {
     bounded(text, MAX_DESCRIPTION_CHARS).map(str::to_owned)
-}
-
-/// Only the form: where it may lead is decided by the notifier, when it connects.
-fn notify_url(text: &str) -> Result<String, TextError> {
-    let text = bounded(text, MAX_URL_CHARS)?;
-    let is_web = Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
-    });
-    if is_web {
-        Ok(text.to_owned())
-    } else {
-        Err(TextError::Form("an http or https url without a user"))
-    }
 }
 
 fn metadata(entries: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Refusal> {
