@@ -13,6 +13,8 @@ use std::fmt;
 
 pub(crate) use fingerprint::fingerprint;
 
+use crate::outbox::AppendError;
+
 /// The longest message that is kept, in characters. Enough to recognise an error, and the header stays small.
 const MAX_MESSAGE_CHARS: usize = 512;
 
@@ -119,6 +121,16 @@ impl From<sqlx::Error> for Failure {
     /// that took longer than the handler may is tried again; anything else is the record's or the handler's fault.
     fn from(error: sqlx::Error) -> Self {
         Self::new(database::kind(&error), "database", Box::new(error))
+    }
+}
+
+impl From<AppendError> for Failure {
+    /// As the database error in it says; an event that cannot be encoded is the record's or the handler's fault.
+    fn from(error: AppendError) -> Self {
+        let kind = std::iter::successors(Some(&error as &(dyn Error + 'static)), |error| (*error).source())
+            .find_map(|error| error.downcast_ref::<sqlx::Error>())
+            .map_or(Kind::Dead, database::kind);
+        Self::new(kind, "outbox", Box::new(error))
     }
 }
 

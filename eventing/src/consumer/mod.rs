@@ -8,9 +8,33 @@
 //! members with the same record. What makes an event applied once is in the database: the watermark row of its aggregate
 //! in an ordered group, the handler's own unique keys in an unordered one.
 
+mod assignment;
+mod claims;
+mod decode;
+mod drain;
+mod envelope;
+mod fail;
 mod failure;
 mod group;
 mod handler;
+mod holds;
+mod lag;
+mod member;
+mod metrics;
+mod ordered;
+mod parked;
+mod publisher;
+mod reader;
+mod rebalance;
+mod record;
+mod runtime;
+mod subscription;
+mod tracker;
+mod unordered;
+mod watermarks;
+mod worker;
+
+use std::sync::Arc;
 
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -19,6 +43,11 @@ use tokio_util::sync::CancellationToken;
 pub use failure::Failure;
 pub use group::{ConsumerGroup, Ordering};
 pub use handler::{Delivery, Handler, Replay};
+
+use holds::Holds;
+use metrics::Metrics;
+use publisher::Publisher;
+use runtime::Runtime;
 
 use crate::{Clock, Condition, KafkaSettings, SchemaRegistry};
 
@@ -83,8 +112,27 @@ impl<H: Handler> Consumer<H> {
             group: self.group.name.clone(),
             reason,
         })?;
-        let (_handler, _resources) = (self.handler, self.resources);
-        shutdown.cancelled().await;
-        Ok(())
+        let Resources {
+            pool,
+            kafka,
+            registry,
+            clock,
+        } = self.resources;
+        let client_id = format!("{}-publisher", self.group.name);
+        let metrics = Metrics::new(&self.group.name);
+        let runtime = Runtime {
+            publisher: Publisher::new(&kafka, &client_id, self.group.max_record_bytes)
+                .map_err(ConsumerError::Client)?,
+            holds: Arc::new(Holds::new(&self.group.name, self.condition, metrics.clone())),
+            group: self.group,
+            handler: self.handler,
+            pool,
+            registry,
+            clock,
+            metrics,
+        };
+        member::run(Arc::new(runtime), kafka, shutdown)
+            .await
+            .map_err(ConsumerError::Client)
     }
 }

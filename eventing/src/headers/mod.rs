@@ -19,7 +19,7 @@ pub const TRACEPARENT: &str = "traceparent";
 pub struct RecordHeaders(Vec<(String, Option<Vec<u8>>)>);
 
 /// Why headers cannot be read.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum HeadersError {
     /// Stored bytes end in the middle of a header.
     #[error("stored headers end in the middle of a header")]

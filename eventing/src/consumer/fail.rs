@@ -1,0 +1,101 @@
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::envelope::{Envelope, Verdict};
+use super::failure::{Failure, Kind};
+use super::handler::Handler;
+use super::holds::Stopped;
+use super::publisher::Outgoing;
+use super::record::Record;
+use super::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+/// A tier's delay grows by up to a fifth, so that records that failed together do not all come back together.
+const JITTER_PERCENT: u32 = 20;
+
+impl<H: Handler> Runtime<H> {
+    /// Sends a record that failed to the next retry tier or to the dead letters, and returns once it is there.
+    ///
+    /// In an ordered group the watermark, which stays behind the event, holds back the later events of its aggregate; so there is
+    /// no moment in which they could overtake it.
+    pub(crate) async fn fail(
+        &self,
+        record: &Record,
+        envelope: &Envelope,
+        failure: &Failure,
+        stop: &CancellationToken,
+    ) -> Result<(), Stopped> {
+        let now = self.clock.now();
+        let verdict = Verdict::new(failure, now);
+        let mut next = envelope.failed(record.tier, &verdict);
+        let tier = self
+            .next_tier(record.tier)
+            .filter(|_| failure.kind() == Kind::Retry);
+        next.not_before = tier.map(|(_, delay)| due(now, delay));
+        let topic = match tier {
+            Some((tier, _)) => self.group.retry_topic(tier),
+            None => self.group.dead_letter_topic(),
+        };
+        let headers = next.write(&record.headers.readable, &self.group.name, Some(&verdict));
+        let outgoing = Outgoing {
+            topic: &topic,
+            key: record.key.as_deref(),
+            payload: record.payload.as_deref(),
+            headers: &headers,
+        };
+        self.publisher
+            .publish(outgoing, &mut self.holds.step(stop))
+            .await?;
+        self.tell(&next, &verdict, tier.map(|(tier, _)| tier));
+        Ok(())
+    }
+
+    /// The tier behind this one, and its delay.
+    fn next_tier(&self, tier: u32) -> Option<(u32, Duration)> {
+        let delay = self.group.tiers.get(usize::try_from(tier).ok()?)?;
+        Some((tier + 1, *delay))
+    }
+
+    fn tell(&self, envelope: &Envelope, verdict: &Verdict, tier: Option<u32>) {
+        let Verdict {
+            class,
+            fingerprint,
+            message,
+            ..
+        } = verdict;
+        let (group, origin, attempts) = (&self.group.name, &envelope.origin, envelope.attempts);
+        match tier {
+            Some(tier) => {
+                self.metrics.retried(tier, verdict);
+                tracing::warn!(group, %origin, attempts, tier, class, fingerprint, message, "an event will be tried again");
+            }
+            None => {
+                self.metrics.dead(verdict);
+                tracing::error!(group, %origin, attempts, class, fingerprint, message, "an event is a dead letter");
+            }
+        }
+    }
+}
+
+fn due(now: Timestamp, delay: Duration) -> Timestamp {
+    let jitter = delay * rand::random_range(0..=JITTER_PERCENT) / 100;
+    SignedDuration::try_from(delay + jitter)
+        .ok()
+        .and_then(|delay| now.checked_add(delay).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_is_never_due_before_its_tiers_delay_and_at_most_a_fifth_later() {
+        let now = Timestamp::UNIX_EPOCH;
+        for _ in 0..1_000 {
+            let wait = due(now, Duration::from_secs(10)).duration_since(now);
+            assert!((10.0..=12.0).contains(&wait.as_secs_f64()), "{wait}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+use std::sync::Arc;
+
+use rdkafka::error::KafkaError;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::assignment::Assignment;
+use super::handler::Handler;
+use super::lag::Lag;
+use super::reader::{self, Fatal, Reader};
+use super::rebalance::Context;
+use super::runtime::Runtime;
+use super::subscription::Subscription;
+use super::worker;
+use crate::KafkaSettings;
+use crate::hold::Hold;
+
+/// Is a member of the group until `shutdown`. When Kafka's client fails for good, it joins anew.
+pub(crate) async fn run<H: Handler>(
+    runtime: Arc<Runtime<H>>,
+    kafka: KafkaSettings,
+    shutdown: CancellationToken,
+) -> Result<(), KafkaError> {
+    let mut hold = Hold::new();
+    while let Some(Fatal(error)) = join(&runtime, &kafka, &shutdown).await? {
+        tracing::error!(group = runtime.group.name, %error, "kafka's client failed; joining the group anew");
+        runtime.holds.kafka(Some(error.to_string()));
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = hold.pause() => {}
+        }
+    }
+    Ok(())
+}
+
+/// Joins the group, and answers why its client failed, unless it was told to leave.
+async fn join<H: Handler>(
+    runtime: &Arc<Runtime<H>>,
+    kafka: &KafkaSettings,
+    shutdown: &CancellationToken,
+) -> Result<Option<Fatal>, KafkaError> {
+    let group = &runtime.group;
+    let subscription = Arc::new(Subscription::new(group, kafka));
+    let assignment = Arc::<Assignment>::default();
+    let context = Context {
+        subscription: Arc::clone(&subscription),
+        assignment: Arc::clone(&assignment),
+        drain_deadline: group.drain_deadline,
+    };
+    let consumer = Arc::new(reader::connect(group, kafka, context)?);
+
+    let mut tasks = JoinSet::new();
+    let mut workers = Vec::with_capacity(group.workers);
+    for _ in 0..group.workers {
+        let (sender, jobs) = unbounded_channel();
+        workers.push(sender);
+        tasks.spawn(worker::work(Arc::clone(runtime), Arc::clone(&assignment), jobs));
+    }
+    let stop = CancellationToken::new();
+    let lag = Lag {
+        consumer: Arc::downgrade(&consumer),
+        subscription: Arc::clone(&subscription),
+        assignment: Arc::clone(&assignment),
+        holds: Arc::clone(&runtime.holds),
+        metrics: runtime.metrics.clone(),
+    };
+    tasks.spawn(lag.run(stop.clone()));
+    tasks.spawn(look_after(Arc::clone(runtime), stop.clone()));
+
+    let reader = Reader {
+        consumer,
+        subscription,
+        assignment,
+        workers,
+        holds: Arc::clone(&runtime.holds),
+        clock: runtime.clock.clone(),
+        drain_deadline: group.drain_deadline,
+    };
+    let read = read(reader, shutdown.child_token()).await;
+    stop.cancel();
+    // The workers' senders are gone with the reader, so they end after the record that they are at.
+    if timeout(group.drain_deadline, async {
+        while tasks.join_next().await.is_some() {}
+    })
+    .await
+    .is_err()
+    {
+        tracing::warn!(
+            group = group.name,
+            "giving up work that does not end; its records will be read again"
+        );
+        tasks.shutdown().await;
+    }
+    Ok(read)
+}
+
+/// Runs the reader on a thread of its own. It ends as well when this future is dropped.
+async fn read(reader: Reader, stop: CancellationToken) -> Option<Fatal> {
+    let _stop_when_dropped = stop.clone().drop_guard();
+    let runtime = Handle::current();
+    match tokio::task::spawn_blocking(move || runtime.block_on(reader.run(stop))).await {
+        Ok(read) => read.err(),
+        Err(error) => Some(Fatal(KafkaError::ConsumerQueueClose(
+            rdkafka::types::RDKafkaErrorCode::Fail,
+        )))
+        .inspect(|_| tracing::error!(%error, "the reader's thread failed")),
+    }
+}
+
+/// What a member does beside its records.
+async fn look_after<H: Handler>(runtime: Arc<Runtime<H>>, stop: CancellationToken) {
+    if runtime.group.ordering == super::Ordering::PerKey {
+        runtime.drain_periodically(&stop).await;
+    }
+}

@@ -1,0 +1,134 @@
+//! What the group counts and measures, through the OpenTelemetry API: whoever runs it decides where that goes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use opentelemetry::metrics::{AsyncInstrument, Counter, Gauge, Histogram};
+use opentelemetry::{KeyValue, global};
+
+use super::envelope::Verdict;
+use super::runtime::{End, Settled};
+
+/// A topic's name and a partition.
+type LagKey = (String, i32);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    group: KeyValue,
+    handled: Histogram<f64>,
+    records: Counter<u64>,
+    retries: Counter<u64>,
+    dead_letters: Counter<u64>,
+    held: Counter<f64>,
+    parked: Gauge<u64>,
+    lag: Arc<Mutex<HashMap<LagKey, u64>>>,
+}
+
+fn outcome(end: End) -> &'static str {
+    match end {
+        End::Settled(Settled::Applied { .. }) => "applied",
+        End::Settled(Settled::Duplicate) => "duplicate",
+        End::Settled(Settled::Parked) => "parked",
+        End::Settled(Settled::PassedOver) => "passed_over",
+        End::SentOn => "failed",
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new(group: &str) -> Self {
+        let meter = global::meter("eventing");
+        let group = KeyValue::new("group", group.to_owned());
+        let lag = Arc::<Mutex<HashMap<LagKey, u64>>>::default();
+        let observed = Arc::downgrade(&lag);
+        let of_group = group.clone();
+        // The callback outlives the consumer; what it reads does not.
+        meter
+            .u64_observable_gauge("kafka_consumergroup_lag")
+            .with_description("Records of a partition that the group has not completed")
+            .with_callback(move |observer| observe(&observed, &of_group, observer))
+            .build();
+        Self {
+            group,
+            handled: meter
+                .f64_histogram("eventing_handler_duration")
+                .with_unit("s")
+                .with_description("From a record's turn to its outcome, waiting for infrastructure included")
+                .build(),
+            records: meter
+                .u64_counter("eventing_records")
+                .with_description("Records by what became of them")
+                .build(),
+            retries: meter
+                .u64_counter("eventing_retries")
+                .with_description("Records that were sent to a retry tier")
+                .build(),
+            dead_letters: meter
+                .u64_counter("eventing_dead_letters")
+                .with_description("Records that were sent to the dead letters")
+                .build(),
+            held: meter
+                .f64_counter("eventing_held")
+                .with_unit("s")
+                .with_description("Time that records were held because infrastructure was gone")
+                .build(),
+            parked: meter
+                .u64_gauge("eventing_parked_events")
+                .with_description("Events that wait for an earlier event of their aggregate")
+                .build(),
+            lag,
+        }
+    }
+
+    pub(crate) fn record(&self, topic: &str, end: End, took: Duration) {
+        let labels = [
+            self.group.clone(),
+            KeyValue::new("topic", topic.to_owned()),
+            KeyValue::new("outcome", outcome(end)),
+        ];
+        self.records.add(1, &labels);
+        self.handled.record(took.as_secs_f64(), &labels);
+    }
+
+    pub(crate) fn retried(&self, tier: u32, verdict: &Verdict) {
+        let tier = KeyValue::new("tier", i64::from(tier));
+        self.retries.add(
+            1,
+            &[
+                self.group.clone(),
+                tier,
+                KeyValue::new("class", verdict.class.clone()),
+            ],
+        );
+    }
+
+    pub(crate) fn dead(&self, verdict: &Verdict) {
+        let class = KeyValue::new("class", verdict.class.clone());
+        let fingerprint = KeyValue::new("fingerprint", verdict.fingerprint.clone());
+        self.dead_letters
+            .add(1, &[self.group.clone(), class, fingerprint]);
+    }
+
+    pub(crate) fn held(&self, time: Duration) {
+        self.held
+            .add(time.as_secs_f64(), std::slice::from_ref(&self.group));
+    }
+
+    pub(crate) fn parked(&self, events: u64) {
+        self.parked.record(events, std::slice::from_ref(&self.group));
+    }
+
+    /// Replaces the lag of all partitions: those that went to another member are no longer told.
+    pub(crate) fn lag(&self, lag: HashMap<LagKey, u64>) {
+        *self.lag.lock().unwrap_or_else(PoisonError::into_inner) = lag;
+    }
+}
+
+fn observe(lag: &Weak<Mutex<HashMap<LagKey, u64>>>, group: &KeyValue, observer: &dyn AsyncInstrument<u64>) {
+    let Some(lag) = lag.upgrade() else { return };
+    for ((topic, partition), records) in &*lag.lock().unwrap_or_else(PoisonError::into_inner) {
+        let topic = KeyValue::new("topic", topic.clone());
+        let partition = KeyValue::new("partition", i64::from(*partition));
+        observer.observe(*records, &[group.clone(), topic, partition]);
+    }
+}

@@ -1,0 +1,205 @@
+//! Events that wait, in the group's database, for an earlier event of their aggregate.
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
+use sqlx::{PgConnection, PgPool};
+
+use super::record::{Headers, Place, Record};
+use super::watermarks::{self, Aggregate};
+use crate::headers::RecordHeaders;
+
+/// The first parked event of an aggregate whose turn has come, or is past.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// The next event of the aggregate.
+    Event {
+        /// Its sequence.
+        sequence: i64,
+        /// As it was read.
+        record: Box<Record>,
+    },
+    /// What needs no handler: it was applied meanwhile, or an operator discarded it.
+    Settled,
+}
+
+/// Parks an event of a locked aggregate. One that is parked already stays as it is.
+pub(crate) async fn park(
+    tx: &mut PgConnection,
+    aggregate: &Aggregate<'_>,
+    sequence: i64,
+    record: &Record,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let headers = record
+        .headers
+        .readable
+        .to_bytes()
+        .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    sqlx::query!(
+        "insert into eventing.parked (consumer_group, topic, key, sequence, read_topic, read_partition, read_offset, tier,
+             recorded_at, record_key, payload, headers, parked_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+         on conflict on constraint parked_pkey do nothing",
+        aggregate.group,
+        aggregate.topic,
+        aggregate.key,
+        sequence,
+        record.place.topic,
+        record.place.partition,
+        record.place.offset,
+        i32::try_from(record.tier).unwrap_or(i32::MAX),
+        record.recorded_at.to_sqlx() as _,
+        record.key.as_deref(),
+        record.payload.as_deref(),
+        headers,
+        now.to_sqlx() as _,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The first parked event whose turn has come, or is past.
+pub(crate) async fn next(pool: &PgPool, aggregate: &Aggregate<'_>) -> Result<Option<Next>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select p.sequence, p.sequence > w.last_sequence and not p.discarded as "waits!",
+               p.read_topic, p.read_partition, p.read_offset, p.tier, p.recorded_at, p.record_key, p.payload, p.headers
+           from eventing.watermarks w
+           join eventing.parked p on p.consumer_group = w.consumer_group and p.topic = w.topic and p.key = w.key
+           where w.consumer_group = $1 and w.topic = $2 and w.key = $3 and p.sequence <= w.last_sequence + 1
+           order by p.sequence
+           limit 1"#,
+        aggregate.group,
+        aggregate.topic,
+        aggregate.key,
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    if !row.waits {
+        return Ok(Some(Next::Settled));
+    }
+    let (Some(topic), Some(partition), Some(offset)) = (row.read_topic, row.read_partition, row.read_offset)
+    else {
+        return Ok(None);
+    };
+    let headers = RecordHeaders::from_bytes(row.headers.as_deref().unwrap_or_default());
+    let record = Record {
+        place: Place {
+            topic,
+            partition,
+            offset,
+        },
+        tier: row.tier.and_then(|tier| u32::try_from(tier).ok()).unwrap_or(0),
+        parked: true,
+        recorded_at: row.recorded_at.map_or(Timestamp::UNIX_EPOCH, Into::into),
+        key: row.record_key,
+        payload: row.payload,
+        headers: Headers {
+            readable: headers.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+            unreadable: None,
+        },
+    };
+    Ok(Some(Next::Event {
+        sequence: row.sequence,
+        record: Box::new(record),
+    }))
+}
+
+/// Removes an aggregate's parked events up to a sequence.
+pub(crate) async fn remove_up_to(
+    tx: &mut PgConnection,
+    aggregate: &Aggregate<'_>,
+    sequence: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from eventing.parked where consumer_group = $1 and topic = $2 and key = $3 and sequence <= $4",
+        aggregate.group,
+        aggregate.topic,
+        aggregate.key,
+        sequence,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes one parked event of an aggregate, unless an operator discarded it meanwhile.
+pub(crate) async fn remove(
+    tx: &mut PgConnection,
+    aggregate: &Aggregate<'_>,
+    sequence: i64,
+) -> Result<(), sqlx::Error> {
+    watermarks::lock(tx, aggregate).await?;
+    sqlx::query!(
+        "delete from eventing.parked
+         where consumer_group = $1 and topic = $2 and key = $3 and sequence = $4 and not discarded",
+        aggregate.group,
+        aggregate.topic,
+        aggregate.key,
+        sequence,
+    )
+    .execute(&mut *tx)
+    .await?;
+    watermarks::refresh(tx, aggregate).await
+}
+
+/// Marks an event of a locked aggregate as given up: when its turn comes, it is passed over.
+pub(crate) async fn discard(
+    tx: &mut PgConnection,
+    aggregate: &Aggregate<'_>,
+    sequence: i64,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into eventing.parked (consumer_group, topic, key, sequence, discarded, parked_at)
+         values ($1, $2, $3, $4, true, $5)
+         on conflict on constraint parked_pkey do update set discarded = true",
+        aggregate.group,
+        aggregate.topic,
+        aggregate.key,
+        sequence,
+        now.to_sqlx() as _,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Passes over what needs no handler at the head of a locked aggregate, and answers the last sequence after that.
+pub(crate) async fn pass_over_settled(
+    tx: &mut PgConnection,
+    aggregate: &Aggregate<'_>,
+) -> Result<i64, sqlx::Error> {
+    let mut last = watermarks::lock(tx, aggregate).await?;
+    loop {
+        remove_up_to(tx, aggregate, last).await?;
+        let discarded = sqlx::query!(
+            "delete from eventing.parked
+             where consumer_group = $1 and topic = $2 and key = $3 and sequence = $4 and discarded",
+            aggregate.group,
+            aggregate.topic,
+            aggregate.key,
+            last + 1,
+        )
+        .execute(&mut *tx)
+        .await?;
+        if discarded.rows_affected() == 0 {
+            watermarks::refresh(tx, aggregate).await?;
+            return Ok(last);
+        }
+        last += 1;
+        watermarks::advance(tx, aggregate, last).await?;
+    }
+}
+
+/// How many events a group has parked.
+pub(crate) async fn count(pool: &PgPool, group: &str) -> Result<u64, sqlx::Error> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from eventing.parked where consumer_group = $1 and not discarded"#,
+        group,
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}

@@ -1,0 +1,218 @@
+//! Reads the group's topics and hands the records to the workers.
+//!
+//! It runs on a thread of its own, because the rebalance callbacks of Kafka's client block the thread that reads until the
+//! revoked partitions are idle, and the workers need theirs meanwhile.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rdkafka::Message as _;
+use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::BorrowedMessage;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::assignment::{Admission, Assignment, Job, PartitionId};
+use super::envelope;
+use super::group::ConsumerGroup;
+use super::holds::Holds;
+use super::rebalance::Context;
+use super::record::Record;
+use super::subscription::Subscription;
+use crate::{Clock, KafkaSettings};
+
+/// How often positions are committed: what is done within it is read again after a crash, and known to be done.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Reads on behalf of one member of a group.
+pub(crate) struct Reader {
+    pub(crate) consumer: Arc<StreamConsumer<Context>>,
+    pub(crate) subscription: Arc<Subscription>,
+    pub(crate) assignment: Arc<Assignment>,
+    pub(crate) workers: Vec<UnboundedSender<Job>>,
+    pub(crate) holds: Arc<Holds>,
+    pub(crate) clock: Clock,
+    pub(crate) drain_deadline: Duration,
+}
+
+/// Kafka's client cannot go on, and has to be replaced.
+#[derive(Debug)]
+pub(crate) struct Fatal(pub(crate) KafkaError);
+
+/// A client that reads for `group`.
+pub(crate) fn connect(
+    group: &ConsumerGroup,
+    kafka: &KafkaSettings,
+    context: Context,
+) -> KafkaResult<StreamConsumer<Context>> {
+    let subscription = Arc::clone(&context.subscription);
+    let mut config = kafka.client(&group.name);
+    // A killed member's partitions wait that long for their next owner. Brokers allow no less than 6 s by default.
+    if !kafka.properties.contains_key("session.timeout.ms") {
+        config.set("session.timeout.ms", "10000");
+    }
+    config
+        .set("group.id", kafka.topic(&group.name).as_ref())
+        .set("group.protocol", "classic")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "false")
+        .set("allow.auto.create.topics", "false")
+        // A consumer slower than its fetcher would otherwise stall for a second whenever the queue is full.
+        .set("fetch.queue.backoff.ms", "20")
+        .set("queued.min.messages", "10000")
+        .set("queued.max.messages.kbytes", "16384")
+        // A topic that is created later is noticed within this time.
+        .set("topic.metadata.refresh.interval.ms", "10000");
+    let consumer: StreamConsumer<Context> = config.create_with_context(context)?;
+    let topics: Vec<&str> = subscription
+        .topics()
+        .iter()
+        .map(|topic| topic.physical.as_str())
+        .collect();
+    consumer.subscribe(&topics)?;
+    Ok(consumer)
+}
+
+impl Reader {
+    /// Reads until `shutdown`, then lets go of all partitions and leaves the group.
+    pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), Fatal> {
+        let read = self.read(&shutdown).await;
+        let ids = self.assignment.ids();
+        self.assignment.stop(&ids);
+        if !self.assignment.wait_until_idle(&ids, self.drain_deadline) {
+            tracing::warn!(
+                "a record is still being handled after the shutdown's deadline; it will be read again"
+            );
+        }
+        self.commit(CommitMode::Sync);
+        self.assignment.remove(&ids);
+        // Dropping the consumer leaves the group, so that the other members take over at once.
+        read
+    }
+
+    async fn read(&self, shutdown: &CancellationToken) -> Result<(), Fatal> {
+        let mut commit = tokio::time::interval(COMMIT_INTERVAL);
+        commit.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next_due: Option<Timestamp> = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                _ = commit.tick() => {
+                    self.commit(CommitMode::Async);
+                    // Revoked partitions take their waiting records along.
+                    next_due = self.release_due();
+                    self.apply_pauses();
+                }
+                () = self.assignment.freed() => self.apply_pauses(),
+                () = sleep_until(&self.clock, next_due), if next_due.is_some() => {
+                    next_due = self.release_due();
+                    self.apply_pauses();
+                }
+                message = self.consumer.recv() => match message {
+                    Ok(message) => {
+                        if let Some(due) = self.take(&message) {
+                            next_due = Some(next_due.map_or(due, |next| next.min(due)));
+                        }
+                    }
+                    Err(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(Fatal(error)),
+                    Err(error) => {
+                        tracing::warn!(%error, "reading from kafka");
+                        self.holds.kafka(Some(error.to_string()));
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes a record in; answers when it is due if it has to wait.
+    fn take(&self, message: &BorrowedMessage<'_>) -> Option<Timestamp> {
+        let id = self.subscription.id(message.topic(), message.partition())?;
+        let topic = self.subscription.topic(id)?;
+        let record = Record::copy(message, &topic.name, topic.tier);
+        let due = not_before(&record);
+        match self.assignment.admit(id, record, due, self.clock.now()) {
+            Admission::Ready(job) => self.dispatch(job),
+            Admission::Ignored => {}
+            Admission::Waits => {
+                self.apply_pauses();
+                return due;
+            }
+        }
+        if self.assignment.is_full(id) {
+            self.apply_pauses();
+        }
+        None
+    }
+
+    /// One key goes to one worker, whichever of the group's topics its records come from.
+    fn dispatch(&self, job: Job) {
+        let mut hasher = DefaultHasher::new();
+        match &job.record.key {
+            Some(key) => key.hash(&mut hasher),
+            None => job.record.place.offset.hash(&mut hasher),
+        }
+        let workers = self.workers.len() as u64;
+        let worker = usize::try_from(hasher.finish() % workers).unwrap_or_default();
+        if let Some(worker) = self.workers.get(worker) {
+            // A worker ends after this reader only.
+            let _ = worker.send(job);
+        }
+    }
+
+    fn release_due(&self) -> Option<Timestamp> {
+        let (jobs, next) = self.assignment.due(self.clock.now());
+        for job in jobs {
+            self.dispatch(job);
+        }
+        next
+    }
+
+    fn apply_pauses(&self) {
+        let (pause, resume) = self.assignment.pauses();
+        let tell = |ids: &[PartitionId], what: &dyn Fn(&[PartitionId]) -> KafkaResult<()>| {
+            if !ids.is_empty()
+                && let Err(error) = what(ids)
+            {
+                tracing::warn!(%error, "partitions could not be paused or resumed");
+            }
+        };
+        tell(&pause, &|ids| self.consumer.pause(&self.subscription.list(ids)));
+        tell(&resume, &|ids| self.consumer.resume(&self.subscription.list(ids)));
+    }
+
+    fn commit(&self, mode: CommitMode) {
+        let positions = self.assignment.uncommitted(&self.assignment.ids());
+        if positions.is_empty() {
+            return;
+        }
+        let committed = self
+            .subscription
+            .offsets(&positions)
+            .and_then(|offsets| self.consumer.commit(&offsets, mode));
+        if let Err(error) = committed {
+            tracing::warn!(%error, "offsets were not committed");
+        }
+    }
+}
+
+/// When a record of a retry tier is due. One whose header cannot be read is due now: it is dead-lettered for that.
+fn not_before(record: &Record) -> Option<Timestamp> {
+    if record.tier == 0 {
+        return None;
+    }
+    record.headers.readable.text(envelope::NOT_BEFORE)?.parse().ok()
+}
+
+async fn sleep_until(clock: &Clock, at: Option<Timestamp>) {
+    if let Some(at) = at {
+        clock.sleep_until(at).await;
+    }
+}

@@ -1,0 +1,87 @@
+use std::collections::HashMap;
+
+use rdkafka::error::KafkaResult;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::assignment::PartitionId;
+use super::group::ConsumerGroup;
+use crate::KafkaSettings;
+
+/// The topics that a group reads: its domain topics, and its own retry tiers.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    topics: Vec<Topic>,
+    by_name: HashMap<String, usize>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Topic {
+    /// In the catalogue.
+    pub(crate) name: String,
+    /// On the cluster.
+    pub(crate) physical: String,
+    /// 0 for a domain topic.
+    pub(crate) tier: u32,
+}
+
+impl Subscription {
+    pub(crate) fn new(group: &ConsumerGroup, kafka: &KafkaSettings) -> Self {
+        let domain = group.topics.iter().map(|name| (name.clone(), 0));
+        let tiers = (1_u32..)
+            .take(group.tiers.len())
+            .map(|tier| (group.retry_topic(tier), tier));
+        let topic = |(name, tier): (String, u32)| Topic {
+            physical: kafka.topic(&name).into_owned(),
+            name,
+            tier,
+        };
+        let topics: Vec<Topic> = domain.chain(tiers).map(topic).collect();
+        let by_name = topics
+            .iter()
+            .enumerate()
+            .map(|(index, topic)| (topic.physical.clone(), index))
+            .collect();
+        Self { topics, by_name }
+    }
+
+    pub(crate) fn topics(&self) -> &[Topic] {
+        &self.topics
+    }
+
+    pub(crate) fn topic(&self, id: PartitionId) -> Option<&Topic> {
+        self.topics.get(id.topic)
+    }
+
+    pub(crate) fn id(&self, physical: &str, partition: i32) -> Option<PartitionId> {
+        self.by_name.get(physical).map(|topic| PartitionId {
+            topic: *topic,
+            partition,
+        })
+    }
+
+    pub(crate) fn ids(&self, list: &TopicPartitionList) -> Vec<PartitionId> {
+        list.elements()
+            .iter()
+            .filter_map(|element| self.id(element.topic(), element.partition()))
+            .collect()
+    }
+
+    pub(crate) fn list(&self, ids: &[PartitionId]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(ids.len());
+        for (topic, id) in ids.iter().filter_map(|id| Some((self.topic(*id)?, id))) {
+            list.add_partition(&topic.physical, id.partition);
+        }
+        list
+    }
+
+    pub(crate) fn offsets(&self, positions: &[(PartitionId, i64)]) -> KafkaResult<TopicPartitionList> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for (id, position) in positions {
+            if let Some(topic) = self.topic(*id) {
+                list.add_partition_offset(&topic.physical, id.partition, Offset::Offset(*position))?;
+            }
+        }
+        Ok(list)
+    }
+}
