@@ -149,7 +149,7 @@ pub async fn list(
     pool: &PgPool,
     viewer: Viewer,
     filter: &Filter,
-    limit: i64,
+    limit: u32,
 ) -> Result<Vec<Notice>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
@@ -171,7 +171,7 @@ pub async fn list(
         filter.notice_type.map(NoticeType::as_str),
         filter.status.map(Status::as_str),
         filter.before.map(NotificationNo::uuid),
-        limit,
+        i64::from(limit),
     )
     .fetch_all(pool)
     .await?;

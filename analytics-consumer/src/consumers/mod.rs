@@ -1,0 +1,5 @@
+//! What the group `analytics-consumer` does with each event.
+
+mod rollups;
+
+pub use rollups::Rollups;

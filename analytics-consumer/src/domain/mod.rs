@@ -1,0 +1,4 @@
+//! What the numbers mean. Pure.
+
+pub mod scope;
+pub mod stats;

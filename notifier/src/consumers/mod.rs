@@ -1,3 +1,0 @@
-//! What the service consumes.
-
-pub mod events;
