@@ -44,7 +44,6 @@ comment on table eventing.outbox is 'Events that are committed and not yet on th
 -- Outbox rows that cannot be published. Each blocks its own aggregate, because nothing after an unresolved event may be
 -- sent, and none other. An operator resolves it with `outbox retry` or `outbox discard`, which delete the row here.
 create table eventing.outbox_set_aside (
-    -- The outbox row. No foreign key, because that would look here at every deletion of a published row.
     seq bigint constraint outbox_set_aside_pkey primary key,
     topic text not null,
     key text not null,

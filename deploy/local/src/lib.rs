@@ -2,13 +2,22 @@
 
 pub mod backbone;
 pub mod command;
+mod configuration;
 pub mod distribution;
+pub mod doors;
+pub mod environment;
 pub mod http;
+mod log;
+pub mod merchant;
+pub mod platform;
 pub mod ports;
 pub mod process;
 pub mod processes;
 pub mod progress;
+pub mod proxy;
+pub mod run;
 pub mod service;
+pub mod signature;
 pub mod state;
 
 use std::path::PathBuf;

@@ -5,8 +5,6 @@
 //! thread of its own that starts it, waits for it, and ends only after it.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -19,14 +17,12 @@ pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process_group};
 use tokio::sync::watch;
 
+use crate::log;
+
 /// How often a condition is looked at again while a child starts.
 const POLL: Duration = Duration::from_millis(50);
 /// How many of a child's last lines a message shows.
 const LAST_LINES: usize = 15;
-/// How much of the log's end is searched for them.
-const LAST_BYTES: u64 = 16 * 1024;
-/// A log that is longer when its process starts is put aside as `<name>.log.1`.
-const LOG_BYTES: u64 = 32 * 1024 * 1024;
 
 /// What to start, and how it ends.
 #[derive(Debug, Clone)]
@@ -132,7 +128,7 @@ impl Launch {
 
     /// Starts it, with its output appended to `log`.
     pub fn start(self, log: &Path) -> Result<Process> {
-        let output = open_log(log)?;
+        let output = log::open(log)?;
         let from = output.metadata()?.len();
         let mut command = self.command();
         command.stdin(Stdio::null());
@@ -170,18 +166,6 @@ impl Launch {
             launch: self,
         })
     }
-}
-
-fn open_log(log: &Path) -> Result<File> {
-    let context = || format!("cannot write the log {}", log.display());
-    if std::fs::metadata(log).is_ok_and(|existing| existing.len() > LOG_BYTES) {
-        std::fs::rename(log, log.with_extension("log.1")).with_context(context)?;
-    }
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(log)
-        .with_context(context)
 }
 
 /// A child that was started. Dropping it kills it.
@@ -295,7 +279,7 @@ impl Process {
     }
 
     fn last_words(&self) -> String {
-        let lines = last_lines(&self.log, self.log_from, LAST_LINES);
+        let lines = log::last_lines(&self.log, self.log_from, LAST_LINES);
         let full = if lines.contains("No space left on device") {
             "the disk is full; "
         } else {
@@ -311,34 +295,11 @@ impl Drop for Process {
     }
 }
 
-/// The last lines of a log, not before the offset `from`, indented. Empty when there are none.
-pub fn last_lines(log: &Path, from: u64, count: usize) -> String {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(log)?;
-        let length = file.metadata()?.len();
-        let from = if from > length { 0 } else { from };
-        file.seek(SeekFrom::Start(from.max(length.saturating_sub(LAST_BYTES))))?;
-        let mut end = Vec::new();
-        file.take(LAST_BYTES).read_to_end(&mut end)?;
-        Ok(end)
-    };
-    let end = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&end);
-    let lines: Vec<&str> = text.lines().collect();
-    let skip = lines.len().saturating_sub(count);
-    lines
-        .iter()
-        .skip(skip)
-        .map(|line| format!("    {line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn log(name: &str) -> PathBuf {
+    fn scratch_log(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("local-process-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         folder.join(format!("{name}.log"))
@@ -351,7 +312,7 @@ mod tests {
     #[tokio::test]
     async fn a_child_that_dies_early_is_named_with_its_last_lines() {
         let child = shell("doomed", "echo first; echo the reason; exit 3")
-            .start(&log("doomed"))
+            .start(&scratch_log("doomed"))
             .unwrap();
         let error = child
             .ready_when(Duration::from_secs(20), || async { bail!("not yet") })
@@ -364,13 +325,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_child_that_ignores_sigterm_is_killed_after_its_grace() {
-        let log = log("stubborn");
+        let path = scratch_log("stubborn");
         let child = shell("stubborn", "trap '' TERM; echo up; while :; do sleep 0.05; done")
-            .start(&log)
+            .start(&path)
             .unwrap();
         child
             .ready_when(Duration::from_secs(20), || async {
-                if last_lines(&log, 0, 1).contains("up") {
+                if log::last_lines(&path, 0, 1).contains("up") {
                     Ok(())
                 } else {
                     bail!("not up")
@@ -386,7 +347,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_program_says_so() {
         let error = Launch::new("absent", "/nowhere/at-all")
-            .run(&log("absent"))
+            .run(&scratch_log("absent"))
             .await
             .unwrap_err()
             .to_string();
@@ -399,7 +360,7 @@ mod tests {
             "full",
             "echo 'PANIC: could not write: No space left on device'; exit 1",
         )
-        .run(&log("full"))
+        .run(&scratch_log("full"))
         .await
         .unwrap_err()
         .to_string();

@@ -9,8 +9,8 @@ use futures::future::join_all;
 
 use crate::process::{Launch, Process};
 
-/// How long a child may take to stop by itself.
-const GRACE: Duration = Duration::from_secs(15);
+/// How long a child may take to stop by itself: a service finishes its requests and tasks within 25 s.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// What depends on what: a layer stops before those below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

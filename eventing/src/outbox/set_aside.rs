@@ -1,7 +1,8 @@
 //! Rows that cannot be published, and what an operator can do about one.
 //!
-//! Either way the row stays where it is among its aggregate's rows, so that the order is kept: `retry` lets the relay try it
-//! again, `discard` puts a `withheld` record in its place, so that the aggregate's sequence stays dense for everyone.
+//! The row and those of its aggregate that come after it wait in `eventing.outbox_blocked`, and go back to the outbox together,
+//! under their old numbers: `retry` lets the relay try the row again, `discard` puts a `withheld` record in its place, so that
+//! the aggregate's sequence stays dense for everyone.
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
@@ -85,10 +86,10 @@ pub async fn list(pool: &PgPool) -> Result<Vec<SetAside>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select row.seq, row.topic, row.key, row.sequence, row.headers, aside.reason, aside.set_aside_at,
                   octet_length(row.payload) as "bytes!",
-                  (select count(*) from eventing.outbox as later
+                  (select count(*) from eventing.outbox_blocked as later
                    where later.topic = row.topic and later.key = row.key and later.seq > row.seq) as "waiting!"
            from eventing.outbox_set_aside as aside
-           join eventing.outbox as row using (seq)
+           join eventing.outbox_blocked as row using (seq)
            order by row.seq
            limit $1"#,
         LIST_BOUND,
@@ -131,7 +132,7 @@ pub async fn discard(
 ) -> Result<(), SetAsideError> {
     let row = sqlx::query!(
         "select row.topic, row.payload, row.headers
-         from eventing.outbox_set_aside join eventing.outbox as row using (seq)
+         from eventing.outbox_set_aside join eventing.outbox_blocked as row using (seq)
          where seq = $1",
         seq,
     )
@@ -152,7 +153,7 @@ pub async fn discard(
     let mut tx = pool.begin().await?;
     audit(&mut tx, seq, "discard", decision).await?;
     sqlx::query!(
-        "update eventing.outbox set payload = $2, headers = $3 where seq = $1",
+        "update eventing.outbox_blocked set payload = $2, headers = $3 where seq = $1",
         seq,
         codec::frame(schema_id, &body),
         headers,
@@ -186,9 +187,9 @@ async fn audit(
 ) -> Result<(), SetAsideError> {
     let row = sqlx::query!(
         "select row.topic, row.key, row.sequence, row.headers, aside.reason
-         from eventing.outbox_set_aside as aside join eventing.outbox as row using (seq)
+         from eventing.outbox_set_aside as aside join eventing.outbox_blocked as row using (seq)
          where seq = $1
-         for update",
+         for update of aside",
         seq,
     )
     .fetch_optional(&mut **tx)
@@ -214,10 +215,22 @@ async fn audit(
     Ok(())
 }
 
+/// Unblocks the row's aggregate: all its rows go back to the outbox at once.
 async fn release(tx: &mut PgTransaction<'_>, seq: i64) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from eventing.outbox_set_aside where seq = $1", seq)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "with unblocked as (
+             delete from eventing.outbox_set_aside where seq = $1 returning topic, key
+         ), released as (
+             delete from eventing.outbox_blocked as row using unblocked
+             where row.topic = unblocked.topic and row.key = unblocked.key
+             returning row.*
+         )
+         insert into eventing.outbox (seq, topic, key, sequence, payload, headers, created_at)
+         select seq, topic, key, sequence, payload, headers, created_at from released",
+        seq,
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

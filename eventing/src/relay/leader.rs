@@ -32,6 +32,8 @@ pub(super) struct Row {
     pub(super) payload: Vec<u8>,
     pub(super) headers: Vec<u8>,
     pub(super) created_at: Timestamp,
+    /// An earlier row of its aggregate is set aside.
+    pub(super) blocked: bool,
 }
 
 /// Why the connection cannot be used any more.
@@ -88,7 +90,7 @@ impl Leader {
         Ok(())
     }
 
-    /// The rows that may be sent now, in their order: at most `limit`, and no more once they are `max_bytes` together.
+    /// The first rows in their order: at most `limit`, and no more once they are `max_bytes` together.
     ///
     /// It starts from the bottom every time and sees whatever is committed, so a row that commits late is not missed. Rows
     /// of an aggregate are numbered in the order of their commits (they are inserted under its lock), so whichever of them
@@ -101,16 +103,17 @@ impl Leader {
     ) -> Result<Vec<Row>, LeaderError> {
         let statement = sqlx::query!(
             r#"select seq as "seq!", topic as "topic!", key as "key!", payload as "payload!", headers as "headers!",
-                      created_at as "created_at!"
+                      created_at as "created_at!", blocked as "blocked!"
                from (
-                   select *, sum(octet_length(payload) + octet_length(headers))
-                                 over (order by seq rows between unbounded preceding and 1 preceding) as bytes_before
+                   select *,
+                          exists (
+                              select from eventing.outbox_set_aside as aside
+                              where aside.topic = candidate.topic and aside.key = candidate.key
+                          ) as blocked,
+                          sum(octet_length(payload) + octet_length(headers))
+                              over (order by seq rows between unbounded preceding and 1 preceding) as bytes_before
                    from eventing.outbox as candidate
                    where topic <> all ($1)
-                     and not exists (
-                         select from eventing.outbox_set_aside as blocked
-                         where blocked.topic = candidate.topic and blocked.key = candidate.key
-                     )
                    order by seq
                    limit $2
                ) as batch
@@ -131,6 +134,7 @@ impl Leader {
                 payload: row.payload,
                 headers: row.headers,
                 created_at: row.created_at.to_jiff(),
+                blocked: row.blocked,
             })
             .collect())
     }
@@ -152,14 +156,41 @@ impl Leader {
         now: Timestamp,
     ) -> Result<(), LeaderError> {
         let statement = sqlx::query!(
-            "insert into eventing.outbox_set_aside (seq, topic, key, reason, set_aside_at)
-             values ($1, $2, $3, $4, $5)
-             on conflict do nothing",
+            "with taken as (
+                 delete from eventing.outbox where seq = $1 returning *
+             ), blocked as (
+                 insert into eventing.outbox_blocked (seq, topic, key, sequence, payload, headers, created_at)
+                 select seq, topic, key, sequence, payload, headers, created_at from taken
+             )
+             insert into eventing.outbox_set_aside (seq, topic, key, reason, set_aside_at)
+             select seq, topic, key, $2, $3 from taken",
             row.seq,
-            row.topic,
-            row.key,
             reason,
             now.to_sqlx() as _,
+        )
+        .execute(&mut self.0);
+        tokio::time::timeout(STATEMENT_DEADLINE, statement).await??;
+        Ok(())
+    }
+
+    /// Takes rows of blocked aggregates out of the way.
+    ///
+    /// The lock on the mark makes this and an operator's decision exclude each other: a row that is taken here finds its
+    /// way back with the others, and once they went back no row of theirs is taken any more.
+    pub(super) async fn take_blocked(&mut self, seqs: &[i64]) -> Result<(), LeaderError> {
+        let statement = sqlx::query!(
+            "with aside as (
+                 select topic, key from eventing.outbox_set_aside
+                 where (topic, key) in (select topic, key from eventing.outbox where seq = any ($1))
+                 for share
+             ), taken as (
+                 delete from eventing.outbox as row using aside
+                 where row.seq = any ($1) and row.topic = aside.topic and row.key = aside.key
+                 returning row.*
+             )
+             insert into eventing.outbox_blocked (seq, topic, key, sequence, payload, headers, created_at)
+             select seq, topic, key, sequence, payload, headers, created_at from taken",
+            seqs,
         )
         .execute(&mut self.0);
         tokio::time::timeout(STATEMENT_DEADLINE, statement).await??;

@@ -104,6 +104,8 @@ impl Metrics {
             r#"select
                    (select count(*) from (select from eventing.outbox limit $1) as counted) as "depth!",
                    (select created_at from eventing.outbox order by seq limit 1) as oldest_at,
+                   (select count(*) from eventing.outbox_blocked) as "blocked!",
+                   (select min(created_at) from eventing.outbox_blocked) as oldest_blocked_at,
                    (select count(*) from eventing.outbox_set_aside) as "set_aside!""#,
             DEPTH_BOUND,
         )
@@ -112,7 +114,8 @@ impl Metrics {
         let age = found
             .oldest_at
             .map(|oldest| clock.now().duration_since(oldest.to_jiff()).as_secs_f64());
-        self.depth.record(found.depth.unsigned_abs(), &[]);
+        self.depth
+            .record((found.depth + found.blocked).unsigned_abs(), &[]);
         self.oldest_age_seconds
             .record(age.unwrap_or_default().max(0.0), &[]);
         self.set_aside.record(found.set_aside.unsigned_abs(), &[]);

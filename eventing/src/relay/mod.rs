@@ -19,6 +19,7 @@ mod metrics;
 mod publisher;
 mod session;
 mod topics;
+mod vacuum;
 mod wake;
 
 use std::time::Duration;
@@ -33,6 +34,7 @@ use self::health::Health;
 use self::leader::Leader;
 use self::metrics::Metrics;
 use self::session::{Session, SessionError};
+use self::vacuum::Vacuum;
 use crate::hold::Hold;
 use crate::{Clock, Condition, KafkaSettings, Outbox};
 
@@ -108,12 +110,15 @@ impl Relay {
 
     /// Relays until `shutdown`. While the database or Kafka is gone it holds, tries again, and says so in its condition.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), RelayError> {
-        let health = Health::new(self.condition.clone());
-        let metrics = Metrics::new();
-        let clock = self.outbox.clock().clone();
+        let parts = Parts {
+            health: Health::new(self.condition.clone()),
+            metrics: Metrics::new(),
+            vacuum: Vacuum::default(),
+        };
         let outcome = tokio::select! {
-            outcome = self.lead_again_and_again(&shutdown, &health, &metrics) => outcome,
-            () = metrics.watch_outbox(&self.pool, &clock, &health) => Ok(()),
+            outcome = self.lead_again_and_again(&parts, &shutdown) => outcome,
+            () = parts.metrics.watch_outbox(&self.pool, self.clock(), &parts.health) => Ok(()),
+            () = parts.vacuum.run(&self.pool) => Ok(()),
         };
         if let Err(error) = &outcome {
             Condition::Down(error.to_string()).publish(&self.condition);
@@ -123,19 +128,20 @@ impl Relay {
 
     async fn lead_again_and_again(
         &self,
+        parts: &Parts,
         shutdown: &CancellationToken,
-        health: &Health,
-        metrics: &Metrics,
     ) -> Result<(), RelayError> {
         let mut hold = Hold::new();
         while !shutdown.is_cancelled() {
-            let error = match self.lead_once(shutdown, health, metrics, &mut hold).await {
+            let error = match self.lead_once(parts, &mut hold, shutdown).await {
                 Ok(()) => return Ok(()),
                 Err(SessionError::Configuration(error)) => return Err(RelayError::Configuration(error)),
                 Err(SessionError::Leader(error)) => error,
             };
             tracing::warn!(%error, "the relay lost its connection to the database, and tries again");
-            health.holding(format!("the outbox cannot be read: {error}"));
+            parts
+                .health
+                .holding(format!("the outbox cannot be read: {error}"));
             let _ = shutdown.run_until_cancelled(hold.pause()).await;
         }
         Ok(())
@@ -144,15 +150,14 @@ impl Relay {
     /// Stands by until the lock is free, and then relays until `shutdown` or until the connection is lost.
     async fn lead_once(
         &self,
-        shutdown: &CancellationToken,
-        health: &Health,
-        metrics: &Metrics,
+        parts: &Parts,
         hold: &mut Hold,
+        shutdown: &CancellationToken,
     ) -> Result<(), SessionError> {
         let options = self.pool.connect_options();
         let mut leader = Leader::connect(&options, self.outbox.service()).await?;
         while !leader.try_lead().await? {
-            health.working();
+            parts.health.working();
             hold.reset();
             if shutdown
                 .run_until_cancelled(tokio::time::sleep(STAND_BY))
@@ -164,9 +169,17 @@ impl Relay {
         }
         tracing::info!("the relay is active");
         hold.reset();
-        let _active = metrics.active();
-        Session::new(self, leader, health, metrics).run(shutdown).await
+        let _active = parts.metrics.active();
+        Session::new(self, parts, leader).run(shutdown).await
     }
+}
+
+/// What outlives one period of activity.
+#[derive(Debug)]
+struct Parts {
+    health: Health,
+    metrics: Metrics,
+    vacuum: Vacuum,
 }
 
 impl Relay {

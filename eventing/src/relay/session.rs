@@ -8,13 +8,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::Relay;
 use super::health::Health;
 use super::leader::{Leader, LeaderError, PROBE_EVERY, Row};
 use super::metrics::Metrics;
 use super::publisher::{Publisher, Refusal, Report};
 use super::topics::{self, Topics, Verdict};
+use super::vacuum::Deletions;
 use super::wake::Wake;
+use super::{Parts, Relay};
 use crate::headers::{RecordHeaders, TRACEPARENT};
 use crate::hold::Hold;
 use crate::{crash_point, trace};
@@ -29,6 +30,7 @@ pub(super) struct Session<'a> {
     leader: Leader,
     health: &'a Health,
     metrics: &'a Metrics,
+    deletions: Deletions<'a>,
     config: rdkafka::ClientConfig,
     topics: Topics,
     wake: Wake,
@@ -68,12 +70,13 @@ impl From<LeaderError> for PublishError {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(relay: &'a Relay, leader: Leader, health: &'a Health, metrics: &'a Metrics) -> Self {
+    pub(super) fn new(relay: &'a Relay, parts: &'a Parts, leader: Leader) -> Self {
         Self {
             relay,
             leader,
-            health,
-            metrics,
+            health: &parts.health,
+            metrics: &parts.metrics,
+            deletions: parts.vacuum.deletions(),
             config: relay.producer_config(),
             topics: Topics::new(relay.settings.unknown_topic_grace),
             wake: Wake::new(relay.outbox.wake()),
@@ -107,6 +110,7 @@ impl<'a> Session<'a> {
         while !shutdown.is_cancelled() {
             self.ask_for_held_topics(publisher).await?;
             let rows = self.read().await?;
+            let rows = self.take_blocked(rows).await?;
             let (rows, refused) = self.sort_out(publisher, rows).await?;
             if rows.is_empty() {
                 self.health.working();
@@ -135,6 +139,16 @@ impl<'a> Session<'a> {
         self.leader
             .read(limit, i64::from(settings.batch_bytes), &held)
             .await
+    }
+
+    /// Takes rows of blocked aggregates out of the way, and keeps the others.
+    async fn take_blocked(&mut self, rows: Vec<Row>) -> Result<Vec<Row>, LeaderError> {
+        let (blocked, rows): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.blocked);
+        if !blocked.is_empty() {
+            let seqs: Vec<i64> = blocked.iter().map(|row| row.seq).collect();
+            self.leader.take_blocked(&seqs).await?;
+        }
+        Ok(rows)
     }
 
     /// Publishes one batch, and marks what became of it.
@@ -232,6 +246,7 @@ impl<'a> Session<'a> {
         let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
         let marked = self.leader.mark(&seqs).await?;
         crash_point("relay.mark.after");
+        self.deletions.add(marked);
         if marked != seqs.len() as u64 {
             tracing::error!(
                 published = seqs.len(),

@@ -66,7 +66,10 @@ impl Topics {
         match self.states.get(topic) {
             None => true,
             Some(State::Exists) => false,
-            Some(State::Unknown { asked, .. }) => now.duration_since(*asked) >= ASK_EVERY,
+            // No row is refused on an old answer: an operator may have created the topic and retried it just now.
+            Some(State::Unknown { since, asked }) => {
+                now.duration_since(*asked) >= ASK_EVERY || now.duration_since(*since) >= self.grace
+            }
         }
     }
 

@@ -149,7 +149,7 @@ pub async fn list(
     pool: &PgPool,
     viewer: Viewer,
     filter: &Filter,
-    limit: u32,
+    limit: i64,
 ) -> Result<Vec<Notice>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
@@ -171,7 +171,7 @@ pub async fn list(
         filter.notice_type.map(NoticeType::as_str),
         filter.status.map(Status::as_str),
         filter.before.map(NotificationNo::uuid),
-        i64::from(limit),
+        limit,
     )
     .fetch_all(pool)
     .await?;

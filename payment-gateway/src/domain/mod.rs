@@ -5,6 +5,8 @@
 //! webhook, sweep), and goes through one function, so that order and repetition cannot matter.
 
 pub mod details;
+#[cfg(test)]
+mod laws;
 pub mod merchant;
 pub mod observation;
 pub mod payment;

@@ -170,21 +170,18 @@ impl Postgres {
         )
     }
 
-    /// The URL of a database as its owner, over a socket in `folder`, which listens on behalf of this server. Services use
-    /// it: their driver leaves TCP's delay on, and small writes over TCP then stall for 40 ms.
-    pub fn socket_url(&self, database: &str, folder: &Path) -> String {
+    /// The URL of a database as its owner, over the socket with this port number. Services use it: their driver leaves
+    /// TCP's delay on, and small writes over TCP then stall for 40 ms.
+    pub fn socket_url(&self, database: &str, port: u16) -> String {
         let password = self.secrets.of(database);
         let folder: String =
-            url::form_urlencoded::byte_serialize(folder.as_os_str().as_encoded_bytes()).collect();
-        format!(
-            "postgres://{database}:{password}@localhost:{}/{database}?host={folder}",
-            self.port
-        )
+            url::form_urlencoded::byte_serialize(self.sockets.as_os_str().as_encoded_bytes()).collect();
+        format!("postgres://{database}:{password}@localhost:{port}/{database}?host={folder}")
     }
 
-    /// The folder of the server's sockets.
-    pub fn sockets(&self) -> &Path {
-        &self.sockets
+    /// The socket that clients look for when they are given this port number.
+    pub fn socket(&self, port: u16) -> PathBuf {
+        self.sockets.join(format!(".s.PGSQL.{port}"))
     }
 
     /// The port.

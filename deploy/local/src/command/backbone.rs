@@ -10,8 +10,8 @@ use super::interrupt::Interrupt;
 use crate::backbone::{Backbone, Durability};
 use crate::distribution::Distribution;
 use crate::ports::Ports;
-use crate::processes::Processes;
 use crate::progress::Progress;
+use crate::run::Run;
 use crate::state::State;
 
 /// What `backbone` takes.
@@ -36,23 +36,29 @@ impl Arguments {
                 .clone()
                 .unwrap_or_else(|| crate::default_state().join("backbone")),
         )?;
-        let lock = state.lock()?;
-        state.erase(&lock)?;
-        let processes = Processes::new(state.folder("logs")?);
+        let run = Run::prepare_afresh(state)?;
         let ended = tokio::select! {
-            ended = self.beside(&state, &processes) => ended,
+            ended = self.beside(&run) => ended,
             () = interrupt.received() => Err(anyhow::anyhow!("interrupted")),
         };
-        processes.stop().await;
+        run.stop().await;
         ended
     }
 
-    async fn beside(&self, state: &State, processes: &Processes) -> Result<ExitCode> {
+    async fn beside(&self, run: &Run) -> Result<ExitCode> {
         let progress = Progress::Shown;
         let distribution = Distribution::fetch(&crate::downloads(), progress).await?;
         let ports = Ports::free(&[])?;
         let durability = Durability::ProcessCrashOnly;
-        let backbone = Backbone::start(state, &ports, &distribution, durability, processes, progress).await?;
+        let backbone = Backbone::start(
+            &run.state,
+            &ports,
+            &distribution,
+            durability,
+            &run.processes,
+            progress,
+        )
+        .await?;
         let Some((program, arguments)) = self.program.split_first() else {
             bail!("no program was given");
         };
@@ -65,7 +71,7 @@ impl Arguments {
             .status()
             .await
             .with_context(|| format!("cannot run {}", program.display()))?;
-        if let Some(dead) = processes.died() {
+        if let Some(dead) = run.processes.died() {
             let status = dead.exited().await;
             bail!("{}", dead.obituary(status));
         }

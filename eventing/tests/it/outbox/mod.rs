@@ -1,3 +1,10 @@
 //! From a committed event to its topic.
 
 mod append;
+mod broker_faults;
+mod cost;
+mod doubles;
+mod failover;
+mod registry;
+mod set_aside;
+mod traps;

@@ -19,8 +19,6 @@ const PARTITION_COUNT: usize = PARTITIONS as usize;
 /// A record as it lies on a topic.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
     pub(crate) key: String,
     pub(crate) value: Vec<u8>,
     pub(crate) headers: RecordHeaders,
@@ -91,8 +89,6 @@ fn read_blocking(kafka: &KafkaSettings, name: &str, count: usize) -> Vec<Record>
             Some(Ok(message)) => {
                 at_end.remove(&message.partition());
                 records.push(Record {
-                    partition: message.partition(),
-                    offset: message.offset(),
                     key: String::from_utf8(message.key().unwrap().to_vec()).unwrap(),
                     value: message.payload().unwrap().to_vec(),
                     headers: RecordHeaders::from_kafka(message.headers()).unwrap(),

@@ -3,6 +3,7 @@
 pub(crate) mod broker;
 pub(crate) mod database;
 pub(crate) mod events;
+pub(crate) mod proxy;
 pub(crate) mod world;
 
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ pub(crate) use world::World;
 
 /// How long a test waits for what has to happen. Far more than it takes on a slow machine: a test that passes never waits so
 /// long.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The address that `deploy/test` sets.
 pub(crate) fn address(variable: &str) -> String {

@@ -1,0 +1,3 @@
+//! What the service consumes.
+
+pub mod events;
