@@ -9,5 +9,6 @@ pub mod payment_books;
 pub mod period;
 pub mod settlement;
 pub mod terms;
+pub mod text;
 pub mod totals;
 pub mod withdrawal;

@@ -1,0 +1,66 @@
+//! How the service is put together.
+
+use std::sync::Arc;
+
+use eventing::Condition;
+use eventing::consumer::ConsumerGroup;
+use jiff::SignedDuration;
+use platform::{Context, ServeError, Service};
+
+use crate::clients::bank::Bank;
+use crate::config::Config;
+use crate::consumers::payment_events::{self, PaymentEvents};
+use crate::http::{self, App};
+use crate::payouts::{Payouts, Schedule};
+
+/// The settlement service.
+pub struct Settlement;
+
+impl Service for Settlement {
+    const NAME: &'static str = "settlement";
+    const OUTBOX: bool = true;
+    type Config = Config;
+
+    fn migrations() -> sqlx::migrate::Migrator {
+        sqlx::migrate!()
+    }
+
+    fn groups() -> Vec<ConsumerGroup> {
+        vec![payment_events::group()]
+    }
+
+    async fn serve(service: Context<Config>) -> Result<(), ServeError> {
+        let default_terms = service.config().fees.terms().map_err(ServeError::other)?;
+        let outbox = service.outbox().await?;
+        service.spawn_relay(&outbox);
+        let handler = PaymentEvents::new(service.clock().clone(), default_terms);
+        service.spawn_consumer(payment_events::group(), handler);
+
+        let (bank, interval) = (&service.config().bank, service.config().payouts.sweep_interval());
+        let client = service.http_client("bank")?;
+        let schedule = Schedule::new(SignedDuration::try_from(interval).map_err(ServeError::other)?);
+        let payouts = Payouts::new(
+            service.pool().clone(),
+            outbox.clone(),
+            service.clock().clone(),
+            Bank::new(client, &bank.base_url, bank.api_key.clone()).map_err(ServeError::other)?,
+            schedule,
+        );
+        let reporter = service.health().register("payouts", Condition::Up);
+        service.spawn(
+            "payouts",
+            payouts.clone().run(interval, reporter, service.shutdown()),
+        );
+
+        let app = App {
+            pool: service.pool().clone(),
+            outbox,
+            clock: service.clock().clone(),
+            payouts,
+            tokens: service.tokens(),
+            default_terms,
+            webhook_secret: Arc::new(bank.webhook_secret.clone()),
+        };
+        service.serve_http(http::public(app), axum::Router::new()).await
+    }
+}
