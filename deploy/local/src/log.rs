@@ -25,7 +25,7 @@ pub(crate) fn open(log: &Path) -> Result<File> {
 }
 
 /// The last lines of a log, not before the offset `from`, indented. Empty when there are none.
-pub fn last_lines(log: &Path, from: u64, count: usize) -> String {
+pub(crate) fn last_lines(log: &Path, from: u64, count: usize) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();
