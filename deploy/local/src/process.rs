@@ -107,6 +107,8 @@ impl Launch {
             command.args(["--reuid", user, "--regid", user, "--init-groups"]);
         }
         command.arg("--").arg(&self.program).args(&self.args);
+        // Logs are files, and files have no colours.
+        command.env("NO_COLOR", "1");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = &self.folder {
             command.current_dir(folder);

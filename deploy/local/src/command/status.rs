@@ -66,10 +66,9 @@ async fn condition(http: &Http, entry: &Entry) -> String {
             let succeeded = answer.status().is_success();
             let report = answer.json::<Value>().await.unwrap_or_default();
             match report.get("status").and_then(Value::as_str) {
-                Some("up") => "up".to_owned(),
-                None if succeeded => "up".to_owned(),
-                Some(status) => format!("{status}{}", reasons(&report)),
-                None => "not ready".to_owned(),
+                Some(status @ ("degraded" | "down")) => format!("{status}{}", reasons(&report)),
+                _ if succeeded => "up".to_owned(),
+                _ => "not ready".to_owned(),
             }
         }
     }
