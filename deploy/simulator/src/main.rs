@@ -20,10 +20,6 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one value in the life of the process"
-)]
 enum Command {
     /// Runs the PSP, the bank, the token issuer, the mail server and the webhook receivers.
     Serve(ServeSettings),

@@ -25,14 +25,15 @@ pub(crate) async fn serve(
     let mut mode = mailbox.watch_mode();
     let mut listening = Some(listener);
     while !shutdown.is_cancelled() {
-        let down = *mode.borrow_and_update() == Mode::Down;
-        match listening.take() {
-            _ if down => {
-                tokio::select! {
-                    _ = mode.changed() => {}
-                    () = shutdown.cancelled() => {}
-                }
+        if *mode.borrow_and_update() == Mode::Down {
+            drop(listening.take());
+            tokio::select! {
+                _ = mode.changed() => {}
+                () = shutdown.cancelled() => {}
             }
+            continue;
+        }
+        match listening.take() {
             None => match TcpListener::bind(address).await {
                 Ok(listener) => listening = Some(listener),
                 Err(error) => {

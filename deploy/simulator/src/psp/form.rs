@@ -318,3 +318,27 @@ mod tests {
         );
     }
 }
+
+#[cfg(test)]
+mod laws {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_input_is_too_strange(encoded in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Params::parse(&encoded);
+        }
+
+        #[test]
+        fn what_was_encoded_is_read(pairs in proptest::collection::btree_map("[a-z]{1,8}", "\\PC{1,20}", 0..10)) {
+            let mut encoder = url::form_urlencoded::Serializer::new(String::new());
+            for (key, value) in &pairs {
+                encoder.append_pair(&format!("metadata[{key}]"), value);
+            }
+            let params = Params::parse(encoder.finish().as_bytes()).unwrap();
+            prop_assert_eq!(params.metadata("metadata").unwrap(), pairs);
+        }
+    }
+}

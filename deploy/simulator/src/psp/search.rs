@@ -295,3 +295,27 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod laws {
+    use proptest::prelude::*;
+
+    use super::Query;
+
+    proptest! {
+        #[test]
+        fn no_query_is_too_strange(text in "\\PC{0,60}") {
+            let _ = Query::parse(&text);
+        }
+
+        #[test]
+        fn queries_made_of_the_languages_parts_do_no_harm(
+            parts in proptest::collection::vec(
+                prop::sample::select(vec!["metadata['a']", ":", "'b'", " AND ", " OR ", "-", "amount", ">", "5", "~", "null", "\\", "é"]),
+                0..12,
+            )
+        ) {
+            let _ = Query::parse(&parts.concat());
+        }
+    }
+}
