@@ -105,3 +105,43 @@ impl fmt::Debug for KafkaSettings {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_s_properties_cannot_weaken_a_promise_nor_be_shown() {
+        let mut settings = KafkaSettings::new("localhost:9092");
+        for (name, value) in [
+            ("sasl.password", "hush"),
+            ("acks", "0"),
+            ("message.timeout.ms", "1000"),
+            ("client.id", "x"),
+        ] {
+            settings.properties.insert(name.to_owned(), value.to_owned());
+        }
+        let config = settings.producer("payment-gateway-relay");
+        assert_eq!(config.get("sasl.password"), Some("hush"));
+        assert_eq!(config.get("acks"), Some("all"));
+        assert_eq!(config.get("message.timeout.ms"), Some("0"));
+        assert_eq!(config.get("client.id"), Some("payment-gateway-relay"));
+        assert!(!format!("{settings:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_prefix_is_put_before_a_name_and_taken_off_again() {
+        let mut settings = KafkaSettings::new("localhost:9092");
+        assert_eq!(settings.topic("payments.payment.v1"), "payments.payment.v1");
+        settings.topic_prefix = "staging.".to_owned();
+        assert_eq!(
+            settings.topic("payments.payment.v1"),
+            "staging.payments.payment.v1"
+        );
+        assert_eq!(
+            settings.logical("staging.payments.payment.v1"),
+            "payments.payment.v1"
+        );
+        assert_eq!(settings.logical("payments.payment.v1"), "payments.payment.v1");
+    }
+}

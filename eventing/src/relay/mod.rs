@@ -13,11 +13,13 @@
 //!
 //! What a newcomer gets wrong: `seq` orders the events of one aggregate and says nothing about two.
 
+mod failures;
 mod health;
 mod leader;
 mod metrics;
 mod publisher;
 mod session;
+mod span;
 mod topics;
 mod vacuum;
 mod wake;
@@ -155,7 +157,11 @@ impl Relay {
         shutdown: &CancellationToken,
     ) -> Result<(), SessionError> {
         let options = self.pool.connect_options();
-        let mut leader = Leader::connect(&options, self.outbox.service()).await?;
+        let connect = Leader::connect(&options, self.outbox.service());
+        let Some(leader) = shutdown.run_until_cancelled(connect).await else {
+            return Ok(());
+        };
+        let mut leader = leader?;
         while !leader.try_lead().await? {
             parts.health.working();
             hold.reset();

@@ -3,27 +3,24 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-
+use super::failures::{is_about_the_record, is_consequence};
 use super::health::Health;
 use super::leader::{Leader, LeaderError, PROBE_EVERY, Row};
 use super::metrics::Metrics;
 use super::publisher::{Publisher, Refusal, Report};
+use super::span::send_span;
 use super::topics::{self, Topics, Verdict};
 use super::vacuum::Deletions;
 use super::wake::Wake;
 use super::{Parts, Relay};
-use crate::headers::{RecordHeaders, TRACEPARENT};
+use crate::crash_point;
 use crate::hold::Hold;
-use crate::{crash_point, trace};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// After so long without all acknowledgements, the relay says that it is held up.
 const HELD_UP_AFTER: Duration = Duration::from_secs(5);
-/// A batch's span links to at most so many of its records' creation contexts.
-const MAX_LINKS: usize = 64;
 
 pub(super) struct Session<'a> {
     relay: &'a Relay,
@@ -109,8 +106,10 @@ impl<'a> Session<'a> {
     ) -> Result<(), PublishError> {
         while !shutdown.is_cancelled() {
             self.ask_for_held_topics(publisher).await?;
-            let rows = self.read().await?;
-            let rows = self.take_blocked(rows).await?;
+            let Some(rows) = shutdown.run_until_cancelled(self.read()).await else {
+                break;
+            };
+            let rows = self.take_blocked(rows?).await?;
             let (rows, refused) = self.sort_out(publisher, rows).await?;
             if rows.is_empty() {
                 self.health.working();
@@ -147,6 +146,7 @@ impl<'a> Session<'a> {
         if !blocked.is_empty() {
             let seqs: Vec<i64> = blocked.iter().map(|row| row.seq).collect();
             self.leader.take_blocked(&seqs).await?;
+            self.wake.worked();
         }
         Ok(rows)
     }
@@ -339,51 +339,4 @@ impl<'a> Session<'a> {
         let _ = shutdown.run_until_cancelled(self.hold.pause()).await;
         self.leader.probe().await
     }
-}
-
-/// Whether an error is about the record itself, so that sending it again cannot help.
-fn is_about_the_record(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::MessageSizeTooLarge
-            | RDKafkaErrorCode::MessageBatchTooLarge
-            | RDKafkaErrorCode::InvalidTimestamp
-            | RDKafkaErrorCode::InvalidRecord
-            | RDKafkaErrorCode::PolicyViolation
-    )
-}
-
-/// Whether an error only says that the producer was stopping because of another one.
-fn is_consequence(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::PurgeQueue
-            | RDKafkaErrorCode::PurgeInflight
-            | RDKafkaErrorCode::Fatal
-            | RDKafkaErrorCode::GaplessGuarantee
-            | RDKafkaErrorCode::OutOfOrderSequenceNumber
-    )
-}
-
-/// A span for the batch, with links to where its events were created.
-fn send_span(rows: &[Row]) -> tracing::Span {
-    let span = tracing::info_span!(
-        parent: None,
-        "send",
-        otel.name = "send outbox",
-        otel.kind = "client",
-        messaging.system = "kafka",
-        messaging.operation.name = "send",
-        messaging.operation.type = "send",
-        messaging.batch.message_count = rows.len(),
-    );
-    if !span.is_disabled() {
-        for row in rows.iter().take(MAX_LINKS) {
-            let headers = RecordHeaders::from_bytes(&row.headers).unwrap_or_default();
-            if let Some(created) = headers.text(TRACEPARENT).and_then(trace::parse_traceparent) {
-                span.add_link(created);
-            }
-        }
-    }
-    span
 }

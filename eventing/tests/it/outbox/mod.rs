@@ -3,8 +3,10 @@
 mod append;
 mod broker_faults;
 mod cost;
+mod crash;
 mod doubles;
 mod failover;
 mod registry;
 mod set_aside;
+mod telemetry;
 mod traps;

@@ -8,7 +8,8 @@ use super::address;
 
 pub(crate) struct Database {
     pub(crate) pool: PgPool,
-    name: String,
+    pub(crate) name: String,
+    drop_at_end: bool,
 }
 
 impl Database {
@@ -20,18 +21,30 @@ impl Database {
             .execute(AssertSqlSafe(format!("create database {name}")))
             .await
             .unwrap();
-        let pool = PgPoolOptions::new()
-            .max_connections(40)
-            .connect_with(options().database(&name))
-            .await
-            .unwrap();
-        eventing::MIGRATOR.run(&pool).await.unwrap();
+        let mut database = Self::join(&name).await;
+        database.drop_at_end = true;
+        let pool = &database.pool;
+        eventing::MIGRATOR.run(pool).await.unwrap();
         pool.execute(
             "create table payments (payment_no uuid primary key, sequence bigint not null default 0)",
         )
         .await
         .unwrap();
-        Self { pool, name }
+        database
+    }
+
+    /// A database that another process has created, and will drop.
+    pub(crate) async fn join(name: &str) -> Self {
+        let pool = PgPoolOptions::new()
+            .max_connections(40)
+            .connect_with(options().database(name))
+            .await
+            .unwrap();
+        Self {
+            pool,
+            name: name.to_owned(),
+            drop_at_end: false,
+        }
     }
 
     /// A connection beside the pool.
@@ -44,6 +57,9 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
+        if !self.drop_at_end {
+            return;
+        }
         let drop_database = format!("drop database if exists {} with (force)", self.name);
         // A runtime of its own, because this may run while the test's is already shutting down.
         let dropping = std::thread::spawn(move || {

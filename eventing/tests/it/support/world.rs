@@ -34,14 +34,26 @@ impl World {
 
     /// The same, but nobody has created its topic.
     pub(crate) async fn without_topic() -> Self {
-        let database = Database::create().await;
+        Self::with(Database::create().await, broker::settings()).await
+    }
+
+    /// Another process of the same service.
+    pub(crate) async fn join(database: &str, topic_prefix: &str) -> Self {
+        let kafka = KafkaSettings {
+            topic_prefix: topic_prefix.to_owned(),
+            ..broker::settings()
+        };
+        Self::with(Database::join(database).await, kafka).await
+    }
+
+    async fn with(database: Database, kafka: KafkaSettings) -> Self {
         let pool = database.pool.clone();
         let registry = events::registry(&pool).await;
         let outbox = Outbox::load(SERVICE, &registry, Clock::system()).await.unwrap();
         Self {
             database,
             pool,
-            kafka: broker::settings(),
+            kafka,
             registry,
             outbox,
         }
