@@ -6,7 +6,8 @@ use super::error::StripeError;
 /// charge one cent.
 const MAX_AMOUNT: i64 = 99_999_999;
 
-pub(super) fn amount(amount: i64, param: &str) -> Result<i64, StripeError> {
+/// Checks an amount in Stripe's unit of `currency`, which is in lower case.
+pub(super) fn amount(amount: i64, currency: &str, param: &str) -> Result<i64, StripeError> {
     if amount < 1 {
         let message = "This value must be greater than or equal to 1.";
         return Err(StripeError::invalid(message)
@@ -19,7 +20,21 @@ pub(super) fn amount(amount: i64, param: &str) -> Result<i64, StripeError> {
             .code("amount_too_large")
             .param(param));
     }
+    let step = step(currency);
+    if amount % step != 0 {
+        let message = format!("Invalid amount: amounts in {currency} must be divisible by {step}.");
+        return Err(StripeError::invalid(message).param(param));
+    }
     Ok(amount)
+}
+
+/// Two currencies without decimals are counted in hundredths for compatibility, and three decimals end in 0.
+fn step(currency: &str) -> i64 {
+    match currency {
+        "isk" | "ugx" => 100,
+        "bhd" | "jod" | "kwd" | "omr" | "tnd" => 10,
+        _ => 1,
+    }
 }
 
 /// Lower case, whatever the case in which it came.
@@ -44,8 +59,8 @@ const CURRENCIES: &str = "usd aed afn all amd ang aoa ars aud awg azn bam bbd bd
 pub(crate) fn display(amount: i64, currency: &str) -> String {
     let lower = currency.to_ascii_lowercase();
     let exponent = match lower.as_str() {
-        "bif" | "clp" | "djf" | "gnf" | "jpy" | "kmf" | "krw" | "mga" | "pyg" | "rwf" | "ugx" | "vnd"
-        | "vuv" | "xaf" | "xof" | "xpf" => 0,
+        "bif" | "clp" | "djf" | "gnf" | "jpy" | "kmf" | "krw" | "mga" | "pyg" | "rwf" | "vnd" | "vuv"
+        | "xaf" | "xof" | "xpf" => 0,
         "bhd" | "jod" | "kwd" | "omr" | "tnd" => 3,
         _ => 2,
     };
@@ -61,7 +76,14 @@ pub(crate) fn display(amount: i64, currency: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::display;
+    use super::{amount, display};
+
+    #[test]
+    fn amounts_are_whole_in_the_currencys_smallest_step() {
+        assert!(amount(500, "isk", "amount").is_ok() && amount(550, "isk", "amount").is_err());
+        assert!(amount(1230, "kwd", "amount").is_ok() && amount(1234, "kwd", "amount").is_err());
+        assert!(amount(1, "jpy", "amount").is_ok() && amount(0, "jpy", "amount").is_err());
+    }
 
     #[test]
     fn amounts_are_shown_with_the_currencys_decimals() {

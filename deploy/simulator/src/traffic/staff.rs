@@ -22,15 +22,19 @@ pub(super) struct Staff {
 struct Person {
     subject: &'static str,
     name: &'static str,
+    /// Each may do only their part.
+    role: &'static str,
 }
 
 const CREATOR: Person = Person {
     subject: "staff_alice",
     name: "Alice",
+    role: "operator",
 };
 const APPROVER: Person = Person {
     subject: "staff_bob",
     name: "Bob",
+    role: "approver",
 };
 
 impl Staff {
@@ -105,7 +109,7 @@ impl Staff {
         let order = json!({
             "subject": person.subject,
             "name": person.name,
-            "roles": ["operator", "approver"],
+            "roles": [person.role],
             "ttl_seconds": 600,
         });
         let url = format!("{}/issuer/token", self.simulator_url);

@@ -8,12 +8,8 @@ use crate::support::{World, eventually, ok};
 async fn books_keys_delays_and_undelivered_webhooks_outlive_the_process() {
     let dir = std::env::temp_dir().join(format!("simulator-state-{}", uuid::Uuid::now_v7()));
     let state = format!("--state={}", dir.display());
-    let world = World::start_with(&[
-        &state,
-        "--delayed-payment-ms=700",
-        "--stripe-webhook-url=http://127.0.0.1:9/",
-    ])
-    .await;
+    let nowhere = "--stripe-webhook-url=http://127.0.0.1:9/";
+    let world = World::start_with(&[&state, nowhere, "--delayed-payment-ms=700"]).await;
     let charge = |world: &World| {
         world
             .charge("pay_1", "pm_card_visa")
@@ -35,7 +31,7 @@ async fn books_keys_delays_and_undelivered_webhooks_outlive_the_process() {
     let book = world.psp_book().await;
     world.simulator.stop().await;
 
-    let world = World::start_with(&[&state]).await;
+    let world = World::start_with(&[&state, nowhere]).await;
     world
         .order(
             "/control/psp/webhook-target",

@@ -139,5 +139,5 @@ fn total(params: &Params) -> Result<(i64, String, String), StripeError> {
     let Some((sum, currency, name)) = total else {
         return Err(StripeError::missing_parameter("line_items"));
     };
-    Ok((amounts::amount(sum, "line_items")?, currency, name))
+    Ok((amounts::amount(sum, &currency, "line_items")?, currency, name))
 }

@@ -66,7 +66,7 @@ fn perform(desk: &mut Desk<'_>, params: &Params) -> Result<Value, StripeError> {
 
 fn read(params: &Params) -> Result<PaymentIntent, StripeError> {
     let currency = amounts::currency(params.required("currency")?, "currency")?;
-    let amount = amounts::amount(params.required_integer("amount")?, "amount")?;
+    let amount = amounts::amount(params.required_integer("amount")?, &currency, "amount")?;
     if !matches!(
         params.text("capture_method")?,
         None | Some("automatic" | "automatic_async")

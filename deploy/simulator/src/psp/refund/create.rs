@@ -38,7 +38,7 @@ fn perform(desk: &mut Desk<'_>, params: &Params) -> Result<Value, StripeError> {
     let rest = charge.amount - intent.amount_refunded;
     let amount = params
         .integer("amount")?
-        .map(|amount| amounts::amount(amount, "amount"))
+        .map(|amount| amounts::amount(amount, &intent.currency, "amount"))
         .transpose()?;
     let amount = amount.unwrap_or(rest);
     check_amount(amount, rest, &charge, &intent)?;
