@@ -34,7 +34,8 @@ impl Contacts {
     pub fn new(settings: &config::Contacts) -> Result<Self, ClientError> {
         let bounds = client::Settings {
             deadline: settings.timeout(),
-            max_retries: 1,
+            // The schedule asks again.
+            max_retries: 0,
             ..client::Settings::default()
         };
         Ok(Self {

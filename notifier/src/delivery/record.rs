@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use eventing::dead_letters;
 use jiff::Timestamp;
 use platform::problem::Chain;
+use sqlx::PgConnection;
 
 use super::Courier;
+use crate::consumers::events::GROUP;
 use crate::domain::notice::State;
 use crate::domain::outcome::{Jitter, Outcome};
 use crate::store::StoreError;
@@ -66,7 +69,7 @@ impl Courier {
     ) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
         claims::finish_attempt(&mut tx, claim, attempt, outcome, now).await?;
-        let held = claims::settle(&mut tx, claim, state, Some(masked_recipient), now).await?;
+        let held = close(&mut tx, claim, state, Some(masked_recipient), now).await?;
         tx.commit().await?;
         Ok(held)
     }
@@ -75,7 +78,7 @@ impl Courier {
     pub(super) async fn settle(&self, claim: &Claim, state: &State) -> Result<(), StoreError> {
         self.meters.count(claim.channel, state.status().as_str());
         let mut tx = self.pool.begin().await?;
-        claims::settle(&mut tx, claim, state, None, self.clock.now()).await?;
+        close(&mut tx, claim, state, None, self.clock.now()).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -94,4 +97,25 @@ impl Courier {
             ),
         }
     }
+}
+
+/// Ends a claim. A notice that failed is from the same moment on a dead letter of the group.
+async fn close(
+    tx: &mut PgConnection,
+    claim: &Claim,
+    state: &State,
+    masked_recipient: Option<&str>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let held = claims::settle(tx, claim, state, masked_recipient, now).await?;
+    if let (true, State::Failed { reason }) = (held, state) {
+        let message = format!(
+            "{} by {} to the {} failed: {reason}",
+            claim.notification_no,
+            claim.channel.as_str(),
+            claim.recipient
+        );
+        dead_letters::append(tx, GROUP, &claim.source, "delivery_failed", &message).await?;
+    }
+    Ok(held)
 }

@@ -73,6 +73,8 @@ pub struct SettlementFacts {
     pub currency: Currency,
     pub gross_amount: i64,
     pub refund_amount: i64,
+    #[serde(default)]
+    pub returned_amount: i64,
     pub fee_amount: i64,
     pub net_amount: i64,
     pub status: SettlementStatus,
@@ -165,6 +167,7 @@ impl SettlementFacts {
             currency: event.currency,
             gross_amount: event.gross_amount,
             refund_amount: event.refund_amount,
+            returned_amount: event.returned_amount,
             fee_amount: event.fee_amount,
             net_amount: event.net_amount,
             status: event.new_status,

@@ -165,11 +165,19 @@ fn settled(notice_type: NoticeType, settlement: &SettlementFacts, contact: &Cont
         detail("Charges", settlement.money(settlement.gross_amount)),
         detail("Refunds", settlement.money(settlement.refund_amount)),
         detail("Fees", settlement.money(settlement.fee_amount)),
+    ];
+    if settlement.returned_amount != 0 {
+        details.push(detail(
+            "Earlier payouts that came back",
+            settlement.money(settlement.returned_amount),
+        ));
+    }
+    details.extend([
         detail("To be paid", net),
         detail("From", settlement.period_start),
         detail("Until", settlement.period_end),
         detail("Settlement", settlement.settlement_no),
-    ];
+    ]);
     details.extend(
         settlement
             .withdrawal_no

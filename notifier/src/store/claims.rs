@@ -3,6 +3,7 @@
 //! A claim is a lease. It moves `due_at` to the lease's end and leaves its id in the row; every later write repeats that
 //! id, so a worker that lost its lease can no longer change the notice. Nothing here waits for another replica.
 
+use eventing::dead_letters::Source;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use schemas::{MerchantId, NotificationNo};
@@ -25,6 +26,8 @@ pub struct Claim {
     pub lease_ends_at: Timestamp,
     /// Which notice.
     pub notification_no: NotificationNo,
+    /// The record that it was written for.
+    pub source: Source,
     /// The event's type, e.g. `payment.succeeded`.
     pub event_type: String,
     /// The event's id.
@@ -130,7 +133,8 @@ pub async fn claim(
         update notifications as claimed
         set claim_id = $5, due_at = $6
         from due where claimed.id = due.id
-        returning claimed.id as "id: NotificationNo", event_id, event_type, occurred_at, created_at, queued_at,
+        returning claimed.id as "id: NotificationNo", event_id, event_type, topic, topic_partition, topic_offset,
+            occurred_at, created_at, queued_at,
             merchant_id as "merchant_id: MerchantId", type, recipient, facts, round_attempts,
             exists (select from attempts where notification_id = claimed.id and outcome is null) as "is_open!"
         "#,
@@ -149,6 +153,11 @@ pub async fn claim(
                 claim_id,
                 lease_ends_at,
                 notification_no: row.id,
+                source: Source {
+                    topic: row.topic,
+                    partition: row.topic_partition,
+                    offset: row.topic_offset,
+                },
                 event_type: row.event_type,
                 event_id: row.event_id,
                 occurred_at: row.occurred_at.to_jiff(),
