@@ -1,1 +1,22 @@
-//! system-tests
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "what tells a story of a test may fail as a test does"
+)]
+#![doc = include_str!("../README.md")]
+
+pub mod answer;
+pub mod audit;
+pub mod outside;
+pub mod settling;
+pub mod shop;
+pub mod topics;
+pub mod wait;
+pub mod world;
+
+pub use answer::Answer;
+pub use shop::Shop;
+pub use wait::eventually;
+pub use world::{World, story};
