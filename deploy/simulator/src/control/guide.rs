@@ -40,7 +40,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
         "POST",
         "/control/psp/next",
         r#"{"operation": "payment|refund|cancel|lookup", "behaviour": "decline|delay|drop_answer|drop_before_charging|server_error", "count": 1, "delay_ms": 0}"#,
-        "the next `count` requests of that kind misbehave; delay does the work `delay_ms` later, drop_answer does it and closes the connection, the last two do nothing",
+        "the next count requests of that kind misbehave; delay does the work delay_ms later, drop_answer does it and closes the connection, the last two do nothing",
     ),
     entry(
         "POST",
@@ -76,7 +76,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
         "POST",
         "/control/bank/next",
         r#"{"behaviour": "fail|return|delay|drop_answer|drop_before_paying|server_error", "count": 1, "delay_ms": 0}"#,
-        "the next `count` payouts misbehave; return completes the payout and returns it a little later",
+        "the next count payouts misbehave; return completes the payout and returns it a little later",
     ),
     entry(
         "POST",

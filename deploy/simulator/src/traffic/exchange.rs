@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
 
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,7 @@ impl ExchangeError {
     }
 }
 
-/// Sends what `request` makes until it is answered for good, at most three times. For requests with an idempotency
+/// Sends what `request` makes until it is answered for good, at most six times in some ten seconds. For requests with an idempotency
 /// key, and those that change nothing.
 pub(super) async fn send(
     what: &str,
@@ -55,7 +55,7 @@ pub(super) async fn send(
         }
         attempt += 1;
         tokio::time::sleep(pause).await;
-        pause *= 3;
+        pause *= 2;
     }
 }
 
