@@ -25,7 +25,7 @@ pub enum Refusal {
     NotFound,
     /// Refused where it was read: not JSON, unknown fields, wrong types.
     #[error("the request cannot be read")]
-    Unreadable(Problem),
+    Unreadable(Box<Problem>),
     /// A text is not acceptable.
     #[error("{field}: {error}")]
     Text {
@@ -148,6 +148,12 @@ pub enum InvalidAmount {
     OutOfRange,
 }
 
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Unreadable(Box::new(problem))
+    }
+}
+
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())
@@ -159,7 +165,7 @@ impl Refusal {
     pub fn into_problem(self) -> Problem {
         match self {
             Self::NotFound => Problem::not_found(),
-            Self::Unreadable(problem) => problem,
+            Self::Unreadable(problem) => *problem,
             Self::Text { field, error } => text(field, error),
             Self::Amount(error) => amount(error),
             Self::Currency => unprocessable("unknown-currency", "There is no such currency")
@@ -211,8 +217,6 @@ impl Refusal {
             Self::TooManyKeys => conflict("too-many-api-keys", "The merchant has two live keys already")
                 .detail("revoke one first"),
             Self::Auth(error) => error.into(),
-            Self::Token(TokenError::Store(error)) => store(&error),
-            Self::Token(error) => Problem::internal(&error),
             Self::Random(error) => Problem::internal(&error),
             Self::Signature(error) => signature(error),
             Self::Event(error) => {
@@ -220,10 +224,12 @@ impl Refusal {
                 unprocessable("event-unreadable", "The event cannot be read")
             }
             Self::AskedInVain => unavailable("psp-unavailable", "The payment provider cannot be reached"),
-            Self::Store(error) => store(&error),
-            Self::Charging(ChargingError::Store(error)) => store(&error),
+            Self::Store(error)
+            | Self::Charging(ChargingError::Store(error))
+            | Self::Token(TokenError::Store(error)) => store(&error),
             Self::Charging(ChargingError::Append(error)) | Self::Append(error) => append(error),
             Self::Charging(error @ ChargingError::Missing(_)) => Problem::internal(&error),
+            Self::Token(error) => Problem::internal(&error),
             Self::Cipher(error) => Problem::internal(&error),
             Self::Task(error) => Problem::internal(&error),
             Self::Json(error) => Problem::internal(&error),

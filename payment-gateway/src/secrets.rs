@@ -26,6 +26,9 @@ impl Secrets {
     }
 
     /// Under this the same address is found again, without being readable: keyed, since addresses can be guessed.
+    ///
+    /// # Panics
+    /// Never: HMAC takes keys of any length.
     pub fn digest(&self, email: &Email) -> Vec<u8> {
         let key = self.digest_key.expose_secret().as_bytes();
         #[expect(

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use platform::{Context, ServeError, Service};
 
 use crate::auth::TokenIssuer;
-use crate::charging::{Charging, Terms, sweeper};
+use crate::charging::{Charging, DEFAULT_PATIENCE, Terms, sweeper};
 use crate::clients::stripe::Stripe;
 use crate::config::Config;
 use crate::http::App;
@@ -62,6 +62,7 @@ async fn charging(service: &Context<Config>) -> Result<Charging, ServeError> {
     let terms = Terms {
         expire_after: SignedDuration::from_secs(payments.expire_after_seconds.into()),
         claim: SignedDuration::from_secs(payments.claim_seconds.into()),
+        patience: DEFAULT_PATIENCE,
     };
     Ok(Charging::new(
         service.pool().clone(),

@@ -5,6 +5,7 @@
 //! [`sweeper`] asks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use eventing::{Clock, Outbox};
 use jiff::{SignedDuration, Timestamp};
@@ -26,9 +27,6 @@ pub use apply::{Finding, RefundFinding};
 /// Calls to the PSP for requests under way at once. They may outlive their requests by 30 s, so the bound on requests does
 /// not bound them.
 const MAX_CALLS: usize = 1024;
-
-/// How long after its claim a call is certainly over: the client's deadline is 30 s.
-pub const DEFAULT_CLAIM: SignedDuration = SignedDuration::from_secs(40);
 
 /// Everything that work at the PSP needs. Cheap to clone.
 #[derive(Clone)]
@@ -56,7 +54,12 @@ pub struct Terms {
     pub expire_after: SignedDuration,
     /// Nobody else asks the PSP about the same payment or refund for this long.
     pub claim: SignedDuration,
+    /// A merchant waits for the PSP no longer than this; the call goes on.
+    pub patience: Duration,
 }
+
+/// A request is answered within 10 s; this leaves two for everything else.
+pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What came of a call could not be written down; the sweeper asks again.
 #[derive(Debug, thiserror::Error)]

@@ -235,19 +235,16 @@ proptest! {
                 prop_assert!(was.is_open() || was.state == is.state);
             }
             // An event exists exactly for a change of state, and tells of it.
-            match event {
-                Some(event) => {
+            if let Some(event) = event {
                     prop_assert_eq!(event.sequence, before.sequence + 1);
                     prop_assert_eq!(after.sequence, event.sequence);
                     prop_assert_eq!(event.old_status, Some(before.status()));
                     prop_assert_eq!(event.new_status, after.status());
                     prop_assert_eq!(event.amount_refunded, after.amount_refunded());
                     prop_assert!(event.old_status != Some(event.new_status) || event.refund.is_some());
-                }
-                None => {
-                    prop_assert_eq!(before.sequence, after.sequence);
-                    prop_assert_eq!(before.state, after.state.clone());
-                }
+            } else {
+                prop_assert_eq!(before.sequence, after.sequence);
+                prop_assert_eq!(before.state, after.state.clone());
             }
         }
     }

@@ -99,10 +99,9 @@ impl Payment {
     /// is the page's end.
     pub fn close(self, now: Timestamp) -> Transition {
         match self.closing {
-            Some(Closing::Cancel) => self.cancel(now),
             Some(Closing::Expire) => self.expire(now),
             None if self.is_hosted() => self.expire(now),
-            None => self.cancel(now),
+            Some(Closing::Cancel) | None => self.cancel(now),
         }
     }
 

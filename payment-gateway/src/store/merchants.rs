@@ -90,7 +90,7 @@ pub async fn set_status(
 /// there is no such merchant.
 pub async fn lock(tx: &mut PgConnection, merchant_id: MerchantId) -> Result<bool, StoreError> {
     let row = sqlx::query_scalar!(
-        "select id from merchants where id = $1 for update",
+        "select id from merchants where id = $1 for no key update",
         merchant_id.uuid()
     )
     .fetch_optional(tx)

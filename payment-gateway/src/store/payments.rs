@@ -9,7 +9,7 @@ use super::StoreError;
 use super::payment_row::{PaymentRow, select_payments};
 use crate::domain::payment::CHANNEL;
 use crate::domain::work::Attempts;
-use crate::domain::{Closing, OrderNo, Payment, PaymentState};
+use crate::domain::{Closing, OrderNo, Payment, PaymentMethod, PaymentState};
 
 /// A payment whose row is held until the transaction ends.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub async fn insert(
         CHANNEL,
         payment.amount.minor,
         payment.amount.currency.code(),
-        payment.payment_method.as_ref().map(|method| method.as_str()),
+        payment.payment_method.as_ref().map(PaymentMethod::as_str),
         payment.details.description.as_deref(),
         sqlx::types::Json(&payment.details.metadata) as _,
         payment.details.notify_url.as_deref(),

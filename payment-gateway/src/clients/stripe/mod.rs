@@ -5,7 +5,7 @@
 //!
 //! The newcomer's trap: an error status is not a "no". Only some answers prove that nothing was charged; see [`reply`].
 
-use platform::client::{CallError, Client, Request};
+use platform::client::{CallError, Client, NotSent, Request};
 use schemas::ids::PaymentNo;
 use secrecy::SecretString;
 use url::Url;
@@ -51,15 +51,12 @@ impl Stripe {
 
     fn url(&self, segments: &[&str]) -> Result<Url, CallError> {
         let mut url = self.base_url.clone();
-        match url.path_segments_mut() {
-            Ok(mut path) => {
-                path.pop_if_empty().push("v1").extend(segments);
-            }
-            Err(()) => {
-                let reason = "the base url takes no path".to_owned();
-                return Err(CallError::NotSent(platform::client::NotSent::Request(reason)));
-            }
-        }
+        let no_path = |()| CallError::NotSent(NotSent::Request("the base url takes no path".to_owned()));
+        url.path_segments_mut()
+            .map_err(no_path)?
+            .pop_if_empty()
+            .push("v1")
+            .extend(segments);
         Ok(url)
     }
 

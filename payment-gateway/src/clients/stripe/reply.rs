@@ -151,6 +151,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "as the client gives it")]
     fn answer(status: u16, body: &Value) -> Result<Answer, CallError> {
         let status = StatusCode::from_u16(status).unwrap();
         Ok(Answer {

@@ -8,7 +8,7 @@ use platform::http::{Json, Path};
 use platform::problem::ProblemDocument;
 use schemas::ids::PaymentNo;
 
-use super::{PaymentDocument, WAIT_FOR_PSP};
+use super::PaymentDocument;
 use crate::auth::SignedMerchant;
 use crate::domain::{Closing, Payment, PaymentState};
 use crate::error::Refusal;
@@ -51,7 +51,7 @@ pub(super) async fn cancel_payment(
         charging.ask_to_close(payment_no, Closing::Cancel).await?;
         charging.pursue(payment_no).await
     });
-    match tokio::time::timeout(WAIT_FOR_PSP, call).await {
+    match tokio::time::timeout(app.charging.terms.patience, call).await {
         Ok(payment) => answer(payment??),
         Err(_) => answer(
             store::payments::get(&app.charging.pool, payment_no)

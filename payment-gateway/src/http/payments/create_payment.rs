@@ -12,8 +12,8 @@ use schemas::ids::{CustomerRef, PaymentNo};
 use sqlx::PgTransaction;
 use tokio::task::JoinHandle;
 
+use super::PaymentDocument;
 use super::order::{CreatePayment, Order};
-use super::{PaymentDocument, WAIT_FOR_PSP};
 use crate::auth::SignedMerchant;
 use crate::charging::{ChargingError, Leave};
 use crate::domain::psp::PspObjects;
@@ -209,7 +209,7 @@ async fn answer(
 ) -> Result<Response, Refusal> {
     let tasks = app.charging.tasks.clone();
     let answering = tasks.own(async move {
-        let payment = match tokio::time::timeout(WAIT_FOR_PSP, call).await {
+        let payment = match tokio::time::timeout(app.charging.terms.patience, call).await {
             Ok(payment) => payment??,
             Err(_) => app.charging.defer(payment_no).await?,
         };

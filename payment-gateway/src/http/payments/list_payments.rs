@@ -66,12 +66,11 @@ pub(super) async fn list_payments(
         created_from: query.created_from,
         created_to: query.created_to,
     };
-    let payments = match &query.order_no {
-        Some(order_no) => of_order(&app, &filter, order_no, query.cursor).await?,
-        None => {
-            let (after, rows) = (query.cursor.map(|cursor| cursor.0), query.limit.rows_to_read());
-            store::payment_lists::list(&app.charging.pool, &filter, after, rows).await?
-        }
+    let payments = if let Some(order_no) = &query.order_no {
+        of_order(&app, &filter, order_no, query.cursor).await?
+    } else {
+        let (after, rows) = (query.cursor.map(|cursor| cursor.0), query.limit.rows_to_read());
+        store::payment_lists::list(&app.charging.pool, &filter, after, rows).await?
     };
     let page = Page::new(payments, query.limit, |payment| {
         (payment.created_at, payment.payment_no)
@@ -88,26 +87,24 @@ fn merchant(caller: &Principal, named: Option<MerchantId>) -> Result<MerchantId,
         (None, None) => {
             let problem =
                 Problem::invalid_request().field_error("merchant_id", "expected whose payments to list");
-            Err(Refusal::Unreadable(problem))
+            Err(problem.into())
         }
     }
 }
 
 fn status(word: &str) -> Result<PaymentStatus, Refusal> {
-    let known = PaymentStatus::ALL
-        .iter()
+    let known = || {
+        PaymentStatus::ALL
+            .iter()
+            .filter(|status| **status != PaymentStatus::Unknown)
+    };
+    known()
+        .find(|status| status.as_str() == word)
         .copied()
-        .find(|status| status.as_str() == word);
-    known
-        .filter(|status| *status != PaymentStatus::Unknown)
         .ok_or_else(|| {
-            let words: Vec<_> = PaymentStatus::ALL
-                .iter()
-                .filter(|status| **status != PaymentStatus::Unknown)
-                .collect();
-            let words: Vec<_> = words.into_iter().map(|status| status.as_str()).collect();
+            let words: Vec<_> = known().map(|status| status.as_str()).collect();
             let message = format!("expected one of {}", words.join(", "));
-            Refusal::Unreadable(Problem::invalid_request().field_error("status", message))
+            Problem::invalid_request().field_error("status", message).into()
         })
 }
 

@@ -25,6 +25,3 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(cancel_payment::cancel_payment))
         .merge(refunds::routes())
 }
-
-/// How long a merchant waits for the PSP. The request's own deadline is 10 s, and the call goes on past both.
-const WAIT_FOR_PSP: std::time::Duration = std::time::Duration::from_secs(8);

@@ -64,6 +64,9 @@ impl RawAmount {
     }
 }
 
+/// The first amount that does not fit into an `i64`.
+const TWO_TO_THE_63RD: f64 = 9_223_372_036_854_775_808.0;
+
 impl<'de> Deserialize<'de> for RawAmount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let serde_json::Value::Number(number) = serde_json::Value::deserialize(deserializer)? else {
@@ -73,7 +76,6 @@ impl<'de> Deserialize<'de> for RawAmount {
             return Ok(Self(Ok(minor)));
         }
         // Past 64 bits a number is read as a float, whether it was written with a fraction or not.
-        const TWO_TO_THE_63RD: f64 = 9_223_372_036_854_775_808.0;
         let is_huge = number.as_f64().is_none_or(|value| value.abs() >= TWO_TO_THE_63RD);
         Ok(Self(Err(if is_huge {
             InvalidAmount::OutOfRange
@@ -85,6 +87,7 @@ impl<'de> Deserialize<'de> for RawAmount {
 
 /// A payment to be created, as it cannot be wrong.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "`order_no` is the contract's word")]
 pub(super) struct Order {
     pub(super) merchant_id: MerchantId,
     pub(super) order_no: OrderNo,
@@ -98,7 +101,7 @@ pub(super) struct Order {
 impl Order {
     /// Reads the body that the merchant signed.
     pub(super) fn parse(merchant: &SignedMerchant) -> Result<Self, Refusal> {
-        let Json(raw) = Json::<CreatePayment>::from_bytes(&merchant.body).map_err(Refusal::Unreadable)?;
+        let Json(raw) = Json::<CreatePayment>::from_bytes(&merchant.body)?;
         if raw
             .merchant_id
             .is_some_and(|named| named != merchant.merchant_id.to_string())
@@ -114,12 +117,16 @@ impl Order {
             order_no: OrderNo::parse(&raw.order_no).map_err(in_field("order_no"))?,
             amount,
             email: Email::parse(&raw.customer_email).map_err(in_field("customer_email"))?,
-            phone: optional(raw.customer_phone, "customer_phone", Phone::parse)?,
-            payment_method: optional(raw.payment_method, "payment_method", PaymentMethod::parse)?,
+            phone: optional(raw.customer_phone.as_deref(), "customer_phone", Phone::parse)?,
+            payment_method: optional(
+                raw.payment_method.as_deref(),
+                "payment_method",
+                PaymentMethod::parse,
+            )?,
             details: Details {
-                description: optional(raw.description, "description", description)?,
+                description: optional(raw.description.as_deref(), "description", description)?,
                 metadata: metadata(raw.metadata)?,
-                notify_url: optional(raw.notify_url, "notify_url", |text| {
+                notify_url: optional(raw.notify_url.as_deref(), "notify_url", |text| {
                     NotifyUrl::parse(text).map(|url| url.as_str().to_owned())
                 })?,
             },
@@ -144,11 +151,11 @@ impl Order {
 }
 
 fn optional<T>(
-    text: Option<String>,
+    text: Option<&str>,
     field: &'static str,
     parse: impl Fn(&str) -> Result<T, TextError>,
 ) -> Result<Option<T>, Refusal> {
-    text.as_deref().map(parse).transpose().map_err(in_field(field))
+    text.map(parse).transpose().map_err(in_field(field))
 }
 
 fn description(text: &str) -> Result<String, TextError> {

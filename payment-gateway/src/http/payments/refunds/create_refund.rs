@@ -24,7 +24,6 @@ use crate::domain::{PaymentState, Refund};
 use crate::error::Refusal;
 use crate::http::App;
 use crate::http::idempotency::{self, ANSWERED_WITHIN, Beginning};
-use crate::http::payments::WAIT_FOR_PSP;
 use crate::http::payments::order::RawAmount;
 use crate::store;
 use crate::store::idempotency::Scope;
@@ -103,7 +102,7 @@ impl Wish {
         } else {
             &merchant.body
         };
-        let Json(raw) = Json::<CreateRefund>::from_bytes(body).map_err(Refusal::Unreadable)?;
+        let Json(raw) = Json::<CreateRefund>::from_bytes(body)?;
         let amount = raw.amount.map(RawAmount::positive).transpose()?;
         let reason = raw
             .reason
@@ -186,7 +185,7 @@ async fn answer(
 ) -> Result<Response, Refusal> {
     let tasks = app.charging.tasks.clone();
     let answering = tasks.own(async move {
-        let refund = match tokio::time::timeout(WAIT_FOR_PSP, call).await {
+        let refund = match tokio::time::timeout(app.charging.terms.patience, call).await {
             Ok(refund) => refund??,
             Err(_) => app.charging.defer_refund(&refund).await?,
         };
