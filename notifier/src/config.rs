@@ -177,7 +177,7 @@ impl Default for Delivery {
         Self {
             concurrency: 32,
             per_merchant: 4,
-            per_host: 8,
+            per_host: 16,
             poll_interval_ms: 250,
             send_timeout_ms: 15 * SECOND,
             // Eleven attempts in about two days: a night's outage of a merchant costs nothing.

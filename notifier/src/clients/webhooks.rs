@@ -10,8 +10,9 @@ use std::time::Duration;
 use axum::http::{HeaderName, StatusCode, header};
 use bytes::Bytes;
 use platform::breaker::Open;
-use platform::client::{self, AddressPolicy, Answer, CallError, Client, ClientError, NotSent, Unknown};
+use platform::client::{self, Answer, CallError, Client, ClientError, NotSent, Unknown};
 use schemas::MerchantId;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::domain::mask;
@@ -22,7 +23,15 @@ use crate::domain::reason::Reason;
 pub struct Webhooks {
     client: Client,
     per_host: u16,
-    in_flight: Mutex<HashMap<String, u16>>,
+    hosts: Mutex<HashMap<String, Load>>,
+}
+
+/// What a host has to do for us at present.
+#[derive(Default)]
+struct Load {
+    in_flight: u16,
+    /// Since when it has had all that it may have.
+    full_since: Option<Instant>,
 }
 
 /// A signed request on its way.
@@ -45,7 +54,10 @@ pub enum NotNow {
     /// It failed too often lately.
     Open(Open),
     /// Enough requests to its host are under way.
-    Busy,
+    Busy {
+        /// When to ask again: soon for a host that answers, later for one that has hung for a while.
+        retry_after: Duration,
+    },
 }
 
 /// Leave to send one request to a host.
@@ -55,24 +67,21 @@ pub struct Slot<'a> {
     client: Client,
 }
 
+/// How long to wait for a host that has all the requests it may have.
+const SHORTEST_WAIT: Duration = Duration::from_millis(50);
+/// How long, when it has not answered any of them for long.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 impl Webhooks {
-    /// A client that connects only where `addresses` allows; one attempt takes at most `timeout`, and one host gets at
-    /// most `per_host` at once.
-    pub fn new(addresses: AddressPolicy, timeout: Duration, per_host: u16) -> Result<Self, ClientError> {
-        let bounds = client::Settings {
-            deadline: timeout,
-            connect_timeout: timeout.min(Duration::from_secs(5)),
-            addresses,
-            ..client::Settings::default()
-        };
+    /// A client within `bounds`, of which one host gets at most `per_host` requests at once.
+    pub fn new(bounds: client::Settings, per_host: u16) -> Result<Self, ClientError> {
         Ok(Self {
             client: Client::new("merchant-webhook", bounds)?,
             per_host,
-            in_flight: Mutex::default(),
+            hosts: Mutex::default(),
         })
     }
 
@@ -83,13 +92,16 @@ impl Webhooks {
         let client = self.client.for_endpoint(&format!("{merchant_id} {host}"));
         // A permit that is dropped unused counts as nothing.
         client.breaker().permit().map(drop).map_err(NotNow::Open)?;
-        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = in_flight.entry(host.clone()).or_default();
-        if *count >= self.per_host {
-            return Err(NotNow::Busy);
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let load = hosts.entry(host.clone()).or_default();
+        if load.in_flight >= self.per_host {
+            let full_for = load.full_since.get_or_insert_with(Instant::now).elapsed();
+            return Err(NotNow::Busy {
+                retry_after: full_for.clamp(SHORTEST_WAIT, LONGEST_WAIT),
+            });
         }
-        *count += 1;
-        drop(in_flight);
+        load.in_flight += 1;
+        drop(hosts);
         Ok(Slot {
             webhooks: self,
             host,
@@ -119,15 +131,12 @@ impl Slot<'_> {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        let mut in_flight = self
-            .webhooks
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = in_flight.get_mut(&self.host) {
-            *count -= 1;
-            if *count == 0 {
-                in_flight.remove(&self.host);
+        let mut hosts = self.webhooks.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(load) = hosts.get_mut(&self.host) {
+            load.in_flight -= 1;
+            load.full_since = None;
+            if load.in_flight == 0 {
+                hosts.remove(&self.host);
             }
         }
     }

@@ -24,9 +24,6 @@ use crate::store::claims::{self, Claim};
 
 /// How long a notice waits that could not be tried for a reason which is not its own.
 const POSTPONED_FOR: Duration = Duration::from_secs(2);
-/// How long a merchant waits whose host has enough requests under way.
-const BUSY_FOR: Duration = Duration::from_secs(1);
-
 impl Courier {
     /// Does with a claimed notice what can be done now. Returns what to leave alone for a while.
     pub(super) async fn deliver(&self, claim: &Claim) -> Result<Option<Hold>, StoreError> {
@@ -106,7 +103,7 @@ impl Courier {
         let slot = match self.webhooks.slot(claim.merchant_id, &url) {
             Ok(slot) => slot,
             Err(NotNow::Open(open)) => return self.leave_alone(claim, merchant, open.retry_after).await,
-            Err(NotNow::Busy) => return self.postpone(claim, merchant, BUSY_FOR).await,
+            Err(NotNow::Busy { retry_after }) => return self.postpone(claim, merchant, retry_after).await,
         };
         let body = letters::body(
             claim.notice_type,

@@ -94,7 +94,12 @@ impl Dispatcher {
     async fn look(&mut self) -> Duration {
         match self.take_on().await {
             Ok(count) => {
-                self.health.up();
+                match self.holds.channel_until() {
+                    Some(_) => self
+                        .health
+                        .degraded("deliveries wait for the gateway's contacts or the mail relay"),
+                    None => self.health.up(),
+                }
                 if count > 0 {
                     BUSY_INTERVAL
                 } else {

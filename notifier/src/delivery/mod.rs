@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use eventing::Clock;
 use lettre::message::Mailbox;
+use platform::client::{self, AddressPolicy, ClientError};
+
 use sqlx::PgPool;
 
 use crate::clients::contacts::Contacts;
@@ -44,7 +46,7 @@ pub struct Courier {
 pub enum CourierError {
     /// A client for HTTP.
     #[error(transparent)]
-    Http(#[from] platform::client::ClientError),
+    Http(#[from] ClientError),
     /// The client for SMTP.
     #[error("the client for smtp cannot be set up")]
     Smtp(#[from] lettre::transport::smtp::Error),
@@ -52,18 +54,26 @@ pub enum CourierError {
 
 /// Within this, an outcome is written down; a lease is longer by this than an attempt can take.
 const TO_RECORD: Duration = Duration::from_secs(10);
+/// An endpoint without a connection after this is taken for one that is away: proof that nothing was sent.
+const TO_CONNECT: Duration = Duration::from_secs(5);
 
 impl Courier {
     /// A courier by these settings.
     pub fn new(config: &config::Config, pool: PgPool, clock: Clock) -> Result<Self, CourierError> {
         let send_timeout = config.delivery.send_timeout();
-        let addresses = platform::client::AddressPolicy::PublicOr(config.webhooks.allow_private.clone());
+        let endpoints = client::Settings {
+            deadline: send_timeout,
+            connect_timeout: send_timeout.min(TO_CONNECT),
+            addresses: AddressPolicy::PublicOr(config.webhooks.allow_private.clone()),
+            ..client::Settings::default()
+        };
+
         Ok(Self {
             pool,
             clock,
             contacts: Contacts::new(&config.contacts)?,
             mailer: Mailer::new(config.smtp.clone(), send_timeout)?,
-            webhooks: Webhooks::new(addresses, send_timeout, config.delivery.per_host)?,
+            webhooks: Webhooks::new(endpoints, config.delivery.per_host)?,
             approvers: config.approvers.addresses.as_slice().to_vec(),
             schedule: config.delivery.schedule(),
             send_timeout,

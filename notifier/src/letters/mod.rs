@@ -6,3 +6,6 @@ mod wording;
 
 pub use mail::{Mail, MailError, compose};
 pub use webhook::body;
+
+#[cfg(test)]
+mod tests;

@@ -226,9 +226,10 @@ fn withdrawn(withdrawal: &WithdrawalFacts) -> Wording {
     }
 }
 
+/// Somebody else's text: one line of it, so that it cannot pass for further particulars.
 fn description(contact: &Contact) -> Option<Detail> {
     let description = contact.payment.as_ref()?.description.as_ref()?;
-    Some(detail("Description", description))
+    Some(detail("Description", description.replace(char::is_control, " ")))
 }
 
 fn words(code: &str) -> String {

@@ -1,14 +1,23 @@
 //! What a merchant's endpoint sees, and where requests must not go.
 
 use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use notifier::clients::webhooks::{Delivery, Webhooks};
 use notifier::domain::notice::{Channel, Recipient, Status};
+use notifier::domain::outcome::Outcome;
 use notifier::domain::reason::Reason;
+use platform::client::{AddressPolicy, Lookup, Settings};
+use schemas::MerchantId;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::support::contacts::WEBHOOK_SECRET;
 use crate::support::receiver::{Behaviour, Receiver, Request};
@@ -150,6 +159,55 @@ async fn an_endpoint_in_a_private_network_is_never_connected_to() {
         assert_eq!(refused.reason, Some(Reason::AddressRefused), "{url}");
     }
     assert_eq!(inside.count(), 0);
+}
+
+/// The name is looked up for the connection itself: what it said a moment ago counts for nothing.
+#[tokio::test]
+async fn a_name_that_turns_to_a_private_address_is_not_connected_to() {
+    let outside = Receiver::start_at("127.0.0.2:0").await;
+    let inside = Receiver::start_at(&format!("127.0.0.1:{}", outside.address.port())).await;
+    outside.behave(Behaviour::AnswerAndClose);
+    let turned = Arc::new(AtomicBool::new(false));
+    let has_turned = Arc::clone(&turned);
+    let bounds = Settings {
+        addresses: AddressPolicy::PublicOr(vec!["127.0.0.2/32".parse().unwrap()]),
+        lookup: Lookup::Given(Arc::new(move |_| {
+            let ip = if has_turned.load(Ordering::Relaxed) {
+                Ipv4Addr::LOCALHOST
+            } else {
+                Ipv4Addr::new(127, 0, 0, 2)
+            };
+            vec![ip.into()]
+        })),
+        ..Settings::default()
+    };
+    let webhooks = Webhooks::new(bounds, 1).unwrap();
+    let url: Url = format!("http://rebinding.example:{}/hooks", outside.address.port())
+        .parse()
+        .unwrap();
+    let send = async || {
+        let slot = webhooks.slot(MerchantId::generate(), &url).unwrap();
+        let (id, signature, body) = ("ntf_1".to_owned(), "v1,".to_owned(), Bytes::new());
+        slot.send(Delivery {
+            url: url.clone(),
+            id,
+            timestamp_seconds: 0,
+            signature,
+            body,
+        })
+        .await
+    };
+
+    assert_eq!(send().await, Outcome::Delivered { code: 204 });
+    turned.store(true, Ordering::Relaxed);
+    assert_eq!(
+        send().await,
+        Outcome::Refused {
+            reason: Reason::AddressRefused,
+            code: None
+        }
+    );
+    assert_eq!((outside.count(), inside.count()), (1, 0));
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 #[derive(Clone)]
 pub(crate) enum Behaviour {
     Answer(StatusCode),
+    AnswerAndClose,
     Redirect(String),
     Hang,
     AskToWait(u32),
@@ -50,12 +51,18 @@ struct Inbox {
 
 impl Receiver {
     pub(crate) async fn start() -> Self {
+        Self::start_at(LOOPBACK).await
+    }
+
+    /// Listens on this address.
+    pub(crate) async fn start_at(address: &str) -> Self {
         let inbox = Inbox {
             behaviour: Behaviour::Answer(StatusCode::NO_CONTENT),
             requests: Vec::new(),
         };
         let state = Arc::new(Mutex::new(inbox));
-        let url = listen(Router::new().fallback(receive).with_state(Arc::clone(&state))).await;
+        let routes = Router::new().fallback(receive).with_state(Arc::clone(&state));
+        let url = listen_at(address, routes).await;
         let address = url.trim_start_matches("http://").parse().unwrap();
         Self {
             url: format!("{url}/hooks"),
@@ -103,6 +110,9 @@ async fn receive(
     };
     match behaviour {
         Behaviour::Answer(status) => status.into_response(),
+        Behaviour::AnswerAndClose => {
+            (StatusCode::NO_CONTENT, [(header::CONNECTION, "close")]).into_response()
+        }
         Behaviour::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response(),
         Behaviour::Hang => std::future::pending().await,
         Behaviour::AskToWait(seconds) => (
@@ -115,7 +125,14 @@ async fn receive(
 
 /// Serves on a free port of loopback until the test's runtime ends; gives the base URL.
 pub(crate) async fn listen(routes: Router) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listen_at(LOOPBACK, routes).await
+}
+
+/// A free port of loopback.
+const LOOPBACK: &str = "127.0.0.1:0";
+
+async fn listen_at(address: &str, routes: Router) -> String {
+    let listener = TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap();
     spawn(async move { axum::serve(listener, routes).await.unwrap() });
     format!("http://{address}")

@@ -132,6 +132,13 @@ impl World {
         notices.reverse();
         notices
     }
+    pub(crate) async fn count_pending(&self) -> i64 {
+        let count = "select count(*) from notifications where status = 'pending'";
+        sqlx::query_scalar(count)
+            .fetch_one(&self.database.pool)
+            .await
+            .unwrap()
+    }
 
     pub(crate) async fn notice(&self, recipient: Recipient, channel: Channel) -> Notice {
         let all = self.notices().await;
