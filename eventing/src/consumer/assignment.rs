@@ -87,20 +87,23 @@ impl Assignment {
         }
     }
 
-    /// Lets no further record of these partitions begin, and ends the waits of those that are held.
+    /// Lets nothing of these partitions begin any more but what lies below records that have begun, and ends the waits of those
+    /// that are held.
     pub(crate) fn stop(&self, ids: &[PartitionId]) {
-        let state = self.state();
-        for partition in ids.iter().filter_map(|id| state.partitions.get(id)) {
-            partition.stop.cancel();
+        let mut state = self.state();
+        for id in ids {
+            if let Some(partition) = state.partitions.get_mut(id) {
+                partition.stop();
+            }
         }
     }
 
-    /// Blocks until no worker handles a record of these partitions; `false` when that takes too long.
+    /// Blocks until what may still be finished of these stopped partitions is; `false` when that takes too long.
     pub(crate) fn wait_until_idle(&self, ids: &[PartitionId], deadline: Duration) -> bool {
         let busy = |state: &mut State| {
             ids.iter()
                 .filter_map(|id| state.partitions.get(id))
-                .any(|partition| partition.handling > 0)
+                .any(|partition| partition.unfinished > 0)
         };
         let waited = self.idle.wait_timeout_while(self.state(), deadline, busy);
         let (_state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -172,14 +175,9 @@ impl Assignment {
             state.full = false;
             self.freed.notify_one();
         }
-        let Some(partition) = state.current(job) else {
-            return false;
-        };
-        if partition.stop.is_cancelled() {
-            return false;
-        }
-        partition.handling += 1;
-        true
+        state
+            .current(job)
+            .is_some_and(|partition| partition.begin(job.record.place.offset))
     }
 
     /// A worker is done with a job that it began; `completed` when its record need never be read again.
@@ -188,12 +186,9 @@ impl Assignment {
         let Some(partition) = state.current(job) else {
             return;
         };
-        partition.handling -= 1;
-        if completed {
-            partition.tracker.complete(job.record.place.offset);
-            if partition.paused && partition.tracker.span() <= MAX_SPAN / 2 {
-                self.freed.notify_one();
-            }
+        partition.finish(job.record.place.offset, completed);
+        if partition.paused && partition.tracker.span() <= MAX_SPAN / 2 {
+            self.freed.notify_one();
         }
         self.idle.notify_all();
     }
@@ -226,15 +221,28 @@ impl Assignment {
         state.full || state.partitions.get(&id).is_some_and(long)
     }
 
-    /// The positions of these partitions that are not known to be committed.
-    pub(crate) fn uncommitted(&self, ids: &[PartitionId]) -> Vec<(PartitionId, i64)> {
+    /// The positions of these partitions that were not handed over to be committed, which they then are.
+    pub(crate) fn take_unstored(&self, ids: &[PartitionId]) -> Vec<(PartitionId, i64)> {
+        let mut state = self.state();
+        let mut unstored = Vec::new();
+        for id in ids {
+            let Some(partition) = state.partitions.get_mut(id) else {
+                continue;
+            };
+            let position = partition.tracker.position();
+            if let Some(position) = position.filter(|_| position != partition.stored) {
+                partition.stored = Some(position);
+                unstored.push((*id, position));
+            }
+        }
+        unstored
+    }
+
+    /// Whether a position of these partitions is not known to be committed.
+    pub(crate) fn has_uncommitted(&self, ids: &[PartitionId]) -> bool {
         let state = self.state();
-        let position = |id: &PartitionId| {
-            let partition = state.partitions.get(id)?;
-            let position = partition.tracker.position()?;
-            (partition.committed != Some(position)).then_some((*id, position))
-        };
-        ids.iter().filter_map(position).collect()
+        let mut partitions = ids.iter().filter_map(|id| state.partitions.get(id));
+        partitions.any(|partition| partition.tracker.position() > partition.committed)
     }
 
     /// A position was committed.

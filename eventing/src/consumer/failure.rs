@@ -72,6 +72,11 @@ impl Failure {
         }
     }
 
+    /// A statement of the runtime's own failed, in which nothing of the record can be wrong.
+    pub(crate) fn bookkeeping(error: sqlx::Error) -> Self {
+        Self::new(Kind::Infrastructure, "database", Box::new(error))
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
@@ -94,9 +99,8 @@ impl Failure {
         let mut text = String::new();
         let mut next: Option<&(dyn Error + 'static)> = Some(&*self.cause);
         while let Some(error) = next {
-            let part = error
-                .downcast_ref::<sqlx::Error>()
-                .map_or_else(|| error.to_string(), database::describe);
+            let database = error.downcast_ref::<sqlx::Error>();
+            let part = database.map_or_else(|| error.to_string(), database::describe);
             // Many errors repeat their source in their own text.
             if !text.contains(&part) {
                 if !text.is_empty() {
@@ -104,7 +108,8 @@ impl Failure {
                 }
                 text.push_str(&part);
             }
-            next = error.source();
+            // What is below a database's error are the server's own words, which quote values.
+            next = error.source().filter(|_| database.is_none());
         }
         bounded(&text)
     }
@@ -178,6 +183,15 @@ mod tests {
             nested.to_string(),
             "rate: the rate is missing: a row that was expected is not there"
         );
+    }
+
+    #[test]
+    fn a_message_does_not_repeat_what_the_server_quotes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("decoding a.b@example failed")]
+        struct Quoting;
+        let error = sqlx::Error::Decode(Box::new(Quoting));
+        assert_eq!(Failure::from(error).message(), "a value cannot be decoded");
     }
 
     #[test]

@@ -1,3 +1,5 @@
+use sqlx::PgTransaction;
+
 use super::failure::Failure;
 use super::handler::{Delivery, Handler};
 use super::parked;
@@ -16,7 +18,10 @@ impl<H: Handler> Runtime<H> {
         let aggregate = self.aggregate(&delivery.topic, &delivery.key);
         loop {
             // Looked up without the lock, so that `prepare` runs for an event only that will most likely be applied.
-            match Turn::of(delivery.sequence, watermarks::last(&self.pool, &aggregate).await?) {
+            let last = watermarks::last(&self.pool, &aggregate)
+                .await
+                .map_err(Failure::bookkeeping)?;
+            match Turn::of(delivery.sequence, last) {
                 Turn::Past => return Ok(Settled::Duplicate),
                 Turn::Now => return self.apply_next(record, delivery, &aggregate).await,
                 Turn::Later => {
@@ -52,8 +57,8 @@ impl<H: Handler> Runtime<H> {
             false => Some(self.prepare(delivery).await?),
         };
         self.in_time(async {
-            let mut tx = self.begin().await?;
-            let last = watermarks::lock(&mut tx, aggregate).await?;
+            let locked = self.lock(aggregate).await;
+            let (mut tx, last) = locked.map_err(Failure::bookkeeping)?;
             if Turn::of(delivery.sequence, last) != Turn::Now {
                 // Only someone who applied this very event can have moved it.
                 return Ok(Settled::Duplicate);
@@ -81,22 +86,23 @@ impl<H: Handler> Runtime<H> {
         aggregate: &Aggregate<'_>,
     ) -> Result<Option<Settled>, Failure> {
         self.in_time(async {
-            let mut tx = self.begin().await?;
-            let last = watermarks::lock(&mut tx, aggregate).await?;
-            if Turn::of(delivery.sequence, last) != Turn::Later {
-                return Ok(None);
-            }
-            parked::park(&mut tx, aggregate, delivery.sequence, record, self.clock.now()).await?;
-            tx.commit().await?;
-            tracing::debug!(
-                topic = delivery.topic,
-                key = delivery.key,
-                sequence = delivery.sequence,
-                last,
-                "parked an event behind an earlier one of its aggregate"
-            );
-            Ok(Some(Settled::Parked))
+            let parking = async {
+                let (mut tx, last) = self.lock(aggregate).await?;
+                if Turn::of(delivery.sequence, last) != Turn::Later {
+                    return Ok(None);
+                }
+                parked::park(&mut tx, aggregate, delivery.sequence, record, self.clock.now()).await?;
+                tx.commit().await?;
+                Ok(Some(Settled::Parked))
+            };
+            parking.await.map_err(Failure::bookkeeping)
         })
         .await
+    }
+
+    async fn lock(&self, aggregate: &Aggregate<'_>) -> Result<(PgTransaction<'static>, i64), sqlx::Error> {
+        let mut tx = self.begin().await?;
+        let last = watermarks::lock(&mut tx, aggregate).await?;
+        Ok((tx, last))
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rdkafka::Message as _;
-use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use tokio::sync::mpsc::UnboundedSender;
@@ -25,8 +25,9 @@ use super::record::Record;
 use super::subscription::Subscription;
 use crate::{Clock, KafkaSettings};
 
-/// How often positions are committed: what is done within it is read again after a crash, and known to be done.
-const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
+/// How often positions are handed to Kafka's client, and it commits what it was handed.
+const TICK: Duration = Duration::from_millis(200);
+const COMMIT_INTERVAL_MS: &str = "500";
 
 /// Reads on behalf of one member of a group.
 pub(crate) struct Reader {
@@ -60,8 +61,10 @@ pub(crate) fn connect(
         .set("group.protocol", "classic")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("auto.offset.reset", "earliest")
-        .set("enable.auto.commit", "false")
+        // What is done is stored by us, and committed by Kafka's client at its interval.
         .set("enable.auto.offset.store", "false")
+        .set("enable.auto.commit", "true")
+        .set("auto.commit.interval.ms", COMMIT_INTERVAL_MS)
         .set("enable.partition.eof", "false")
         .set("allow.auto.create.topics", "false")
         // A consumer slower than its fetcher would otherwise stall for a second whenever the queue is full.
@@ -91,22 +94,22 @@ impl Reader {
                 "a record is still being handled after the shutdown's deadline; it will be read again"
             );
         }
-        self.commit(CommitMode::Sync);
+        self.consumer.context().commit(&*self.consumer, &ids);
         self.assignment.remove(&ids);
         // Dropping the consumer leaves the group, so that the other members take over at once.
         read
     }
 
     async fn read(&self, shutdown: &CancellationToken) -> Result<(), Fatal> {
-        let mut commit = tokio::time::interval(COMMIT_INTERVAL);
-        commit.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_due: Option<Timestamp> = None;
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                _ = commit.tick() => {
-                    self.commit(CommitMode::Async);
+                _ = tick.tick() => {
+                    self.store_positions();
                     // Revoked partitions take their waiting records along.
                     next_due = self.release_due();
                     self.apply_pauses();
@@ -188,17 +191,13 @@ impl Reader {
         tell(&resume, &|ids| self.consumer.resume(&self.subscription.list(ids)));
     }
 
-    fn commit(&self, mode: CommitMode) {
-        let positions = self.assignment.uncommitted(&self.assignment.ids());
-        if positions.is_empty() {
-            return;
-        }
-        let committed = self
-            .subscription
-            .offsets(&positions)
-            .and_then(|offsets| self.consumer.commit(&offsets, mode));
-        if let Err(error) = committed {
-            tracing::warn!(%error, "offsets were not committed");
+    fn store_positions(&self) {
+        let stored = self
+            .consumer
+            .context()
+            .store(&*self.consumer, &self.assignment.ids());
+        if let Err(error) = stored {
+            tracing::warn!(%error, "positions could not be stored; their records may be read again");
         }
     }
 }

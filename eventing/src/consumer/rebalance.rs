@@ -2,9 +2,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaResult;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::assignment::{Assignment, PartitionId};
 use super::subscription::Subscription;
@@ -72,23 +73,29 @@ impl Context {
         self.assignment.remove(ids);
     }
 
-    fn commit(&self, consumer: &BaseConsumer<Self>, ids: &[PartitionId]) {
-        let positions = self.assignment.uncommitted(ids);
-        if positions.is_empty() {
-            return;
-        }
+    /// Commits the positions of these partitions, and waits for it.
+    pub(crate) fn commit(&self, consumer: &impl Consumer<Self>, ids: &[PartitionId]) {
         let committed = self
-            .subscription
-            .offsets(&positions)
-            .and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync));
+            .store(consumer, ids)
+            .and_then(|()| match self.assignment.has_uncommitted(ids) {
+                true => consumer.commit_consumer_state(CommitMode::Sync),
+                false => Ok(()),
+            });
         match committed {
-            Ok(()) => {
-                for (id, position) in positions {
-                    self.assignment.committed(id, position);
-                }
-                crash_point("consumer.offset.after");
+            Ok(()) => crash_point("consumer.offset.after"),
+            Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            Err(error) => {
+                tracing::warn!(%error, "offsets were not committed; their records will be read again")
             }
-            Err(error) => tracing::warn!(%error, "offsets of revoked partitions were not committed"),
         }
+    }
+
+    /// Hands positions that have moved to Kafka's client, which commits them with its next round.
+    pub(crate) fn store(&self, consumer: &impl Consumer<Self>, ids: &[PartitionId]) -> KafkaResult<()> {
+        let positions = self.assignment.take_unstored(ids);
+        if positions.is_empty() {
+            return Ok(());
+        }
+        consumer.store_offsets(&self.subscription.offsets(&positions)?)
     }
 }

@@ -43,6 +43,14 @@ impl Tracker {
         self.position
     }
 
+    /// How many records up to this offset are not done.
+    pub(crate) fn open_up_to(&self, offset: i64) -> usize {
+        self.in_work
+            .iter()
+            .filter(|entry| !entry.done && entry.offset <= offset)
+            .count()
+    }
+
     /// How many records lie between the position and the last one started.
     pub(crate) fn span(&self) -> usize {
         self.in_work.len()

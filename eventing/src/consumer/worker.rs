@@ -29,7 +29,7 @@ struct Begun<'a> {
 
 impl<'a> Begun<'a> {
     fn new(assignment: &'a Assignment, job: &'a Job) -> Option<Self> {
-        assignment.begin(job).then_some(Self {
+        assignment.begin(job).then(|| Self {
             assignment,
             job,
             completed: false,

@@ -13,12 +13,16 @@ pub(super) struct Partition {
     pub(super) generation: u64,
     pub(super) stop: CancellationToken,
     pub(super) tracker: Tracker,
-    /// Records that a worker has begun and not finished.
-    pub(super) handling: usize,
+    /// The highest offset that a worker has begun.
+    pub(super) begun_up_to: i64,
+    /// Once stopped: how many records up to there are not finished.
+    pub(super) unfinished: usize,
     /// Records of a retry tier that were read before they are due. Kafka hands out a few after a pause, hence several.
     pub(super) waiting: VecDeque<(Timestamp, Record)>,
     /// What Kafka's client was told last.
     pub(super) paused: bool,
+    /// The position that Kafka's client commits with its next round.
+    pub(super) stored: Option<i64>,
     pub(super) committed: Option<i64>,
 }
 
@@ -28,10 +32,37 @@ impl Partition {
             generation,
             stop: CancellationToken::new(),
             tracker: Tracker::default(),
-            handling: 0,
+            begun_up_to: -1,
+            unfinished: 0,
             waiting: VecDeque::new(),
             paused: false,
+            stored: None,
             committed: None,
+        }
+    }
+
+    /// Lets nothing begin any more but what lies below a record that was begun: done, that one would be read again otherwise.
+    pub(super) fn stop(&mut self) {
+        if !self.stop.is_cancelled() {
+            self.stop.cancel();
+            self.unfinished = self.tracker.open_up_to(self.begun_up_to);
+        }
+    }
+
+    pub(super) fn begin(&mut self, offset: i64) -> bool {
+        if self.stop.is_cancelled() {
+            return offset <= self.begun_up_to;
+        }
+        self.begun_up_to = self.begun_up_to.max(offset);
+        true
+    }
+
+    pub(super) fn finish(&mut self, offset: i64, completed: bool) {
+        if self.stop.is_cancelled() && offset <= self.begun_up_to {
+            self.unfinished = self.unfinished.saturating_sub(1);
+        }
+        if completed {
+            self.tracker.complete(offset);
         }
     }
 

@@ -52,9 +52,11 @@ fn what_is_finished_after_a_partition_came_back_does_not_move_its_position() {
     assignment.finish(&old, true);
     assert_eq!(assignment.position(ID), None);
     assignment.finish(&new, true);
-    assert_eq!(assignment.uncommitted(&[ID]), [(ID, 6)]);
+    assert_eq!(assignment.take_unstored(&[ID]), [(ID, 6)]);
+    assert_eq!(assignment.take_unstored(&[ID]), []);
+    assert!(assignment.has_uncommitted(&[ID]));
     assignment.committed(ID, 6);
-    assert_eq!(assignment.uncommitted(&[ID]), []);
+    assert!(!assignment.has_uncommitted(&[ID]));
 }
 
 #[test]
@@ -73,7 +75,7 @@ fn after_stop_nothing_begins_and_what_has_begun_is_waited_for() {
     assert!(!assignment.wait_until_idle(&[ID], Duration::from_millis(1)));
     assignment.finish(&one, true);
     assert!(assignment.wait_until_idle(&[ID], Duration::from_millis(1)));
-    assert_eq!(assignment.uncommitted(&[ID]), [(ID, 2)]);
+    assert_eq!(assignment.take_unstored(&[ID]), [(ID, 2)]);
 }
 
 #[test]

@@ -22,6 +22,9 @@ pub(crate) struct Record {
     pub(crate) key: String,
     pub(crate) value: Vec<u8>,
     pub(crate) headers: RecordHeaders,
+    /// As they are, which need not be text, nor be there.
+    pub(crate) raw_key: Option<Vec<u8>>,
+    pub(crate) raw_value: Option<Vec<u8>>,
 }
 
 impl Record {
@@ -89,9 +92,11 @@ fn read_blocking(kafka: &KafkaSettings, name: &str, count: usize) -> Vec<Record>
             Some(Ok(message)) => {
                 at_end.remove(&message.partition());
                 records.push(Record {
-                    key: String::from_utf8(message.key().unwrap().to_vec()).unwrap(),
-                    value: message.payload().unwrap().to_vec(),
+                    key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+                    value: message.payload().unwrap_or_default().to_vec(),
                     headers: RecordHeaders::from_kafka(message.headers()).unwrap(),
+                    raw_key: message.key().map(<[u8]>::to_vec),
+                    raw_value: message.payload().map(<[u8]>::to_vec),
                 });
             }
             Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {

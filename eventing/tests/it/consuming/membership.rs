@@ -1,0 +1,101 @@
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use schemas::PaymentNo;
+
+use super::script::Script;
+use super::stage::{Stage, ordered, unordered};
+use crate::support::eventually;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_under_load_finishes_and_commits_what_was_begun_so_nothing_is_handled_twice() {
+    let stage = Stage::new(unordered()).await;
+    for _ in 0..400 {
+        stage.send_next(PaymentNo::generate(), 1).await;
+    }
+    let script = Script::by_unique_key().taking(Duration::from_millis(20));
+    for stop_after in [30, 90, 150] {
+        let member = stage.start(script.clone());
+        eventually("some are handled", async || script.calls().len() >= stop_after).await;
+        let began = Instant::now();
+        member.stop().await;
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "the shutdown took {:?}",
+            began.elapsed()
+        );
+    }
+    let member = stage.start(script.clone());
+    stage.until_count("noted", 400).await;
+    member.stop().await;
+    assert_eq!(script.calls().len(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_does_not_wait_for_ever_and_gives_back_what_it_abandons() {
+    let stage = Stage::new(unordered().drain_deadline(Duration::from_millis(300))).await;
+    stage.send_next(PaymentNo::generate(), 1).await;
+    let (script, gate) = Script::by_unique_key().gated();
+    let member = stage.start(script.clone());
+    eventually("the event is being handled", async || script.calls().len() == 1).await;
+    let began = Instant::now();
+    member.stop().await;
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "the shutdown took {:?}",
+        began.elapsed()
+    );
+    assert_eq!(stage.count("noted").await, 0);
+
+    gate.add_permits(1);
+    let member = stage.start(script);
+    stage.until_count("noted", 1).await;
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_that_join_leave_and_die_under_load_lose_nothing_and_apply_nothing_twice() {
+    let mut group = ordered();
+    group.workers = 4;
+    let stage = Stage::new(group).await;
+    let payments: Vec<PaymentNo> = (0..40).map(|_| PaymentNo::generate()).collect();
+    let script = Script::default().taking(Duration::from_millis(2));
+
+    let first = stage.start(script.clone());
+    let sending = async {
+        for sequence in 1..=30 {
+            for payment_no in &payments {
+                stage.send_next(*payment_no, sequence).await;
+            }
+        }
+    };
+    let changing = async {
+        let at = async |count: i64| {
+            eventually("some events are applied", async || {
+                stage.count("applied").await >= count
+            })
+            .await;
+        };
+        at(50).await;
+        let second = stage.start(script.clone());
+        at(300).await;
+        let third = stage.start(script.clone());
+        at(500).await;
+        first.stop().await;
+        at(700).await;
+        drop(second);
+        at(900).await;
+        third
+    };
+    let ((), third) = tokio::join!(sending, changing);
+    stage.until_count("applied", 1_200).await;
+
+    let mut applied: HashMap<String, Vec<i64>> = HashMap::new();
+    for (key, sequence) in stage.applied().await {
+        applied.entry(key).or_default().push(sequence);
+    }
+    let expected: Vec<i64> = (1..=30).collect();
+    assert!(applied.values().all(|sequences| *sequences == expected));
+    assert!(stage.letters(0).await.is_empty());
+    third.stop().await;
+}

@@ -1,0 +1,11 @@
+//! What a consumer group promises.
+
+mod crash;
+mod infrastructure;
+mod membership;
+mod ordered;
+mod poison;
+mod retry;
+pub(crate) mod script;
+pub(crate) mod stage;
+mod unordered;

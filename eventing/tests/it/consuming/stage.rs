@@ -1,0 +1,256 @@
+//! A consumer group with topics and a database of its own.
+
+use std::time::Duration;
+
+use eventing::consumer::{Consumer, ConsumerError, ConsumerGroup, Handler, Resources};
+use eventing::headers::RecordHeaders;
+use eventing::{Clock, Condition, KafkaSettings, SchemaRegistry};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use schemas::catalogue::PAYMENTS;
+use schemas::payment::PaymentEvent;
+use schemas::{DomainEvent as _, PaymentNo, codec};
+use sqlx::{Executor as _, PgPool};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::broker::{self, Record};
+use crate::support::database::Database;
+use crate::support::{events, eventually};
+
+pub(crate) struct Stage {
+    pub(crate) database: Database,
+    pub(crate) pool: PgPool,
+    pub(crate) kafka: KafkaSettings,
+    pub(crate) registry: SchemaRegistry,
+    pub(crate) clock: Clock,
+    pub(crate) group: ConsumerGroup,
+    producer: FutureProducer,
+    schema_id: u32,
+}
+
+/// Short tiers, so that a test need not wait for the real ones.
+pub(crate) const TIERS: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(600),
+];
+
+/// An ordered group on the payments' topic.
+pub(crate) fn ordered() -> ConsumerGroup {
+    ConsumerGroup::ordered("group", [PAYMENTS.name])
+        .tiers(TIERS)
+        .handler_deadline(Duration::from_secs(5))
+}
+
+/// An unordered group on the payments' topic.
+pub(crate) fn unordered() -> ConsumerGroup {
+    ConsumerGroup::unordered("group", [PAYMENTS.name])
+        .tiers(TIERS)
+        .handler_deadline(Duration::from_secs(5))
+}
+
+impl Stage {
+    pub(crate) async fn new(group: ConsumerGroup) -> Self {
+        let database = Database::create().await;
+        let pool = database.pool.clone();
+        pool.execute(
+            "create table applied (position bigint generated always as identity, event_id uuid, key text, sequence bigint);
+             create table noted (event_id uuid primary key, key text, sequence bigint)",
+        )
+        .await
+        .unwrap();
+        let kafka = broker::settings();
+        broker::create_topic(&kafka, PAYMENTS.name, &[]).await;
+        for tier in (1..).take(group.tiers.len()) {
+            broker::create_topic(&kafka, &group.retry_topic(tier), &[]).await;
+        }
+        broker::create_topic(&kafka, &group.dead_letter_topic(), &[]).await;
+        let registry = events::registry(&pool).await;
+        let schema_id = registry
+            .id_of(&PAYMENTS.subject(), PAYMENTS.schema)
+            .await
+            .unwrap();
+        let producer = kafka.producer("test-producer").create().unwrap();
+        Self {
+            database,
+            pool,
+            kafka,
+            registry,
+            clock: Clock::system(),
+            group,
+            producer,
+            schema_id,
+        }
+    }
+
+    pub(crate) fn resources(&self) -> Resources {
+        Resources {
+            pool: self.pool.clone(),
+            kafka: self.kafka.clone(),
+            registry: self.registry.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    /// Starts a member of the group.
+    pub(crate) fn start<H: Handler>(&self, handler: H) -> Member {
+        self.start_with(handler, self.resources())
+    }
+
+    pub(crate) fn start_with<H: Handler>(&self, handler: H, resources: Resources) -> Member {
+        let consumer = Consumer::new(self.group.clone(), handler, resources);
+        let (condition, shutdown) = (consumer.condition(), CancellationToken::new());
+        let mut task = JoinSet::new();
+        task.spawn(consumer.run(shutdown.clone()));
+        Member {
+            task,
+            shutdown,
+            condition,
+        }
+    }
+
+    /// Puts an event onto its topic, as a relay does.
+    pub(crate) async fn send(&self, event: &PaymentEvent) {
+        let key = event.aggregate_key();
+        self.send_record(
+            PAYMENTS.name,
+            Some(key.as_bytes()),
+            Some(&self.framed(event)),
+            &headers(event),
+        )
+        .await;
+    }
+
+    /// The event of this sequence, sent.
+    pub(crate) async fn send_next(&self, payment_no: PaymentNo, sequence: i64) -> PaymentEvent {
+        let event = events::payment(payment_no, sequence);
+        self.send(&event).await;
+        event
+    }
+
+    pub(crate) fn framed(&self, event: &PaymentEvent) -> Vec<u8> {
+        codec::frame(self.schema_id, &codec::encode(event).unwrap())
+    }
+
+    pub(crate) async fn send_record(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: &RecordHeaders,
+    ) {
+        let topic = self.kafka.topic(topic);
+        let mut record = FutureRecord::<[u8], [u8]>::to(&topic).headers(headers.to_kafka());
+        record.key = key;
+        record.payload = payload;
+        self.producer
+            .send_result(record)
+            .map_err(|(error, _)| error)
+            .unwrap()
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    /// What the handler applied, in the order in which it was committed.
+    pub(crate) async fn applied(&self) -> Vec<(String, i64)> {
+        sqlx::query_as("select key, sequence from applied order by position")
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// The sequences that were applied of one aggregate.
+    pub(crate) async fn applied_of(&self, payment_no: PaymentNo) -> Vec<i64> {
+        let key = payment_no.to_string();
+        let mine = self
+            .applied()
+            .await
+            .into_iter()
+            .filter(|(applied, _)| *applied == key);
+        mine.map(|(_, sequence)| sequence).collect()
+    }
+
+    pub(crate) async fn until_applied(&self, payment_no: PaymentNo, sequences: &[i64]) {
+        eventually(
+            &format!("{sequences:?} of {payment_no} are applied"),
+            async || self.applied_of(payment_no).await.len() >= sequences.len(),
+        )
+        .await;
+        assert_eq!(self.applied_of(payment_no).await, sequences);
+    }
+
+    pub(crate) async fn count(&self, table: &'static str) -> i64 {
+        let count = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+        sqlx::query_scalar(count).fetch_one(&self.pool).await.unwrap()
+    }
+
+    pub(crate) async fn until_count(&self, table: &'static str, count: i64) {
+        eventually(&format!("{table} holds {count} rows"), async || {
+            self.count(table).await >= count
+        })
+        .await;
+        assert_eq!(self.count(table).await, count, "{table}");
+    }
+
+    /// The group's dead letters, of which there are at least `count`.
+    pub(crate) async fn letters(&self, count: usize) -> Vec<Record> {
+        broker::read_topic(&self.kafka, &self.group.dead_letter_topic(), count).await
+    }
+
+    /// What was sent to a retry tier, at least `count` records.
+    pub(crate) async fn retried(&self, tier: u32, count: usize) -> Vec<Record> {
+        broker::read_topic(&self.kafka, &self.group.retry_topic(tier), count).await
+    }
+}
+
+/// The headers that a relay gives an event.
+pub(crate) fn headers(event: &PaymentEvent) -> RecordHeaders {
+    let mut headers = RecordHeaders::new();
+    headers.push("ce_id", event.event_id.to_string());
+    headers.push("ce_sequence", event.sequence.to_string());
+    headers.push(
+        "traceparent",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    );
+    headers
+}
+
+/// A member that runs until it is stopped or dropped; dropped, it just goes away, as a process that is killed.
+pub(crate) struct Member {
+    task: JoinSet<Result<(), ConsumerError>>,
+    shutdown: CancellationToken,
+    pub(crate) condition: watch::Receiver<Condition>,
+}
+
+impl Member {
+    /// Stops it in order.
+    pub(crate) async fn stop(mut self) {
+        self.shutdown.cancel();
+        self.task.join_next().await.unwrap().unwrap().unwrap();
+    }
+
+    pub(crate) async fn until_degraded(&mut self) -> String {
+        let condition = self
+            .condition
+            .wait_for(|condition| matches!(condition, Condition::Degraded(_)));
+        let condition = tokio::time::timeout(crate::support::DEADLINE, condition)
+            .await
+            .unwrap()
+            .unwrap()
+            .clone();
+        match condition {
+            Condition::Degraded(reason) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn until_up(&mut self) {
+        let up = self.condition.wait_for(|condition| *condition == Condition::Up);
+        tokio::time::timeout(crate::support::DEADLINE, up)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}

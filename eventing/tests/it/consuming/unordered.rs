@@ -1,0 +1,62 @@
+use schemas::{DomainEvent as _, PaymentNo};
+
+use super::script::{Act, Script};
+use super::stage::{Stage, unordered};
+use crate::support::events;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unordered_group_goes_on_with_a_key_whose_event_failed_and_notes_each_event_once() {
+    let stage = Stage::new(unordered()).await;
+    let payment_no = PaymentNo::generate();
+    let script = Script::by_unique_key();
+    script.on(&payment_no, 1, &[Act::Retry]);
+    script.on(&payment_no, 2, &[Act::Dead]);
+    for sequence in 1..=4 {
+        let event = stage.send_next(payment_no, sequence).await;
+        if sequence > 2 {
+            stage.send(&event).await;
+        }
+    }
+    let member = stage.start(script);
+    stage.until_count("noted", 3).await;
+    assert_eq!(stage.letters(1).await[0].sequence(), 2);
+    assert_eq!(stage.count("eventing.parked").await, 0);
+    assert_eq!(stage.count("eventing.watermarks").await, 0);
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unordered_group_passes_over_what_is_withheld_or_of_an_unknown_type() {
+    let stage = Stage::new(unordered()).await;
+    let payment_no = PaymentNo::generate();
+    let mut newer = events::payment(payment_no, 1);
+    newer.event_type = schemas::payment::PaymentEventType::Unknown;
+    stage.send(&newer).await;
+    stage.send(&events::payment(payment_no, 2).withheld()).await;
+    stage.send_next(payment_no, 3).await;
+
+    let script = Script::by_unique_key();
+    let member = stage.start(script.clone());
+    stage.until_count("noted", 1).await;
+    assert_eq!(script.calls().len(), 1);
+    member.stop().await;
+    assert!(stage.letters(0).await.is_empty());
+}
+
+/// PostgreSQL answers COMMIT in a failed transaction with a rollback, and with no error.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_not_taken_for_applied_when_its_handler_ignored_a_failed_statement() {
+    let stage = Stage::new(unordered()).await;
+    let payment_no = PaymentNo::generate();
+    let script = Script::by_unique_key();
+    script.on(&payment_no, 1, &[Act::SwallowError]);
+    stage.send_next(payment_no, 1).await;
+
+    let member = stage.start(script);
+    assert_eq!(
+        stage.letters(1).await[0].headers.text("eventing-error-class"),
+        Some("database")
+    );
+    assert_eq!(stage.count("noted").await, 0);
+    member.stop().await;
+}
