@@ -27,7 +27,7 @@ pub enum Refusal {
     NotFound,
     /// Refused where it was read.
     #[error("the request cannot be read")]
-    Unreadable(Problem),
+    Unreadable(Box<Problem>),
     /// The caller may not.
     #[error(transparent)]
     Auth(#[from] AuthError),
@@ -122,7 +122,7 @@ impl Refusal {
     pub fn into_problem(self) -> Problem {
         match self {
             Self::NotFound => Problem::not_found(),
-            Self::Unreadable(problem) => problem,
+            Self::Unreadable(problem) => *problem,
             Self::Auth(error) => error.into(),
             Self::Text { field, error } => text(field, error),
             Self::Currency => unprocessable("unknown-currency", "There is no such currency")

@@ -81,7 +81,7 @@ impl Bank {
             return Ok(Ordered::Refused);
         }
         let payout: Payout = answer.success_json()?;
-        Ok(Ordered::Accepted(read(payout, &answer)?))
+        Ok(Ordered::Accepted(read(&payout, &answer)?))
     }
 
     /// Asks for a payout by the bank's own name for it.
@@ -93,7 +93,7 @@ impl Bank {
         }
         let answer = self.client.get(url).bearer(&self.api_key).send().await?;
         let payout: Payout = answer.success_json()?;
-        read(payout, &answer)
+        read(&payout, &answer)
     }
 
     /// Asks for the payouts of a withdrawal: none, or one; more would be the bank's mistake, and ours to see.
@@ -108,7 +108,7 @@ impl Bank {
         list.data
             .into_iter()
             .filter(own)
-            .map(|payout| read(payout, &answer))
+            .map(|payout| read(&payout, &answer))
             .collect()
     }
 }
@@ -126,7 +126,7 @@ fn refuses(answer: &Answer) -> bool {
         })
 }
 
-fn read(payout: Payout, answer: &Answer) -> Result<Report, CallError> {
+fn read(payout: &Payout, answer: &Answer) -> Result<Report, CallError> {
     let unreadable = |error: UnreadablePayout| {
         CallError::Unknown(Unknown::Unreadable {
             status: answer.status,

@@ -59,8 +59,8 @@ struct AccountDocument {
 )]
 async fn show_trial_balance(State(app): State<App>, _staff: Staff) -> Result<Json<TrialBalance>, Refusal> {
     let mut connection = app.pool.acquire().await?;
-    let balances = store::balances::trial_balance(&mut connection).await?;
-    let currencies: Vec<CurrencyDocument> = balances
+    let accounts = store::balances::trial_balance(&mut connection).await?;
+    let currencies: Vec<CurrencyDocument> = accounts
         .chunk_by(|one, next| one.currency == next.currency)
         .filter_map(CurrencyDocument::of)
         .collect();

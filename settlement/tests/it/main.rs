@@ -1,7 +1,6 @@
 //! The service on a real PostgreSQL, with the bank and the token issuers played over HTTP.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test fails by panicking"

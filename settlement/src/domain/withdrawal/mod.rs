@@ -164,97 +164,86 @@ impl Withdrawal {
         {
             return Ok(self.conflicting(ConflictKind::OtherPayout, now));
         }
-        let payout_id = report.payout_id.clone();
-        match (&self.state, report.status) {
-            (WithdrawalState::Pending, _) => Ok(self.conflicting(ConflictKind::NeverOrdered, now)),
+        match &self.state {
+            WithdrawalState::Pending => Ok(self.conflicting(ConflictKind::NeverOrdered, now)),
+            WithdrawalState::Processing { started_at, .. } => {
+                let started_at = *started_at;
+                self.decided(started_at, report, now)
+            }
+            WithdrawalState::Completed {
+                started_at,
+                completed_at,
+                ..
+            } => match report.status {
+                PayoutStatus::Processing | PayoutStatus::Completed => Ok(Reported::Nothing),
+                PayoutStatus::Failed(_) => Ok(self.conflicting(ConflictKind::FailedAfterPaying, now)),
+                PayoutStatus::Returned(failure) => {
+                    let state = WithdrawalState::Returned {
+                        started_at: *started_at,
+                        payout_id: report.payout_id.clone(),
+                        completed_at: Some(*completed_at),
+                        returned_at: now,
+                        failure,
+                    };
+                    let back = Fact::PayoutReturned(self.withdrawal_no);
+                    self.move_on(state, &[back], SettlementEnd::Unchanged, now)
+                }
+            },
+            WithdrawalState::Failed { .. } => match report.status {
+                PayoutStatus::Processing | PayoutStatus::Failed(_) => Ok(Reported::Nothing),
+                PayoutStatus::Completed | PayoutStatus::Returned(_) => {
+                    Ok(self.conflicting(ConflictKind::PaidAfterFailing, now))
+                }
+            },
+            WithdrawalState::Returned { .. } => match report.status {
+                PayoutStatus::Processing | PayoutStatus::Completed | PayoutStatus::Returned(_) => {
+                    Ok(Reported::Nothing)
+                }
+                PayoutStatus::Failed(_) => Ok(self.conflicting(ConflictKind::FailedAfterPaying, now)),
+            },
+        }
+    }
 
-            (
-                WithdrawalState::Processing {
-                    started_at,
-                    payout_id: None,
-                },
-                PayoutStatus::Processing,
-            ) => {
+    /// What the bank says while we wait for it.
+    fn decided(
+        self,
+        started_at: Timestamp,
+        report: &Report,
+        now: Timestamp,
+    ) -> Result<Reported, LedgerError> {
+        let payout_id = report.payout_id.clone();
+        let paid = Fact::PayoutCompleted(self.withdrawal_no);
+        match report.status {
+            PayoutStatus::Processing if self.state.payout_id().is_some() => Ok(Reported::Nothing),
+            PayoutStatus::Processing => {
                 let state = WithdrawalState::Processing {
-                    started_at: *started_at,
+                    started_at,
                     payout_id: Some(payout_id),
                 };
                 Ok(Reported::Accepted(Self { state, ..self }))
             }
-            (
-                WithdrawalState::Processing {
-                    payout_id: Some(_), ..
-                },
-                PayoutStatus::Processing,
-            ) => Ok(Reported::Nothing),
-            (WithdrawalState::Processing { started_at, .. }, PayoutStatus::Completed) => {
+            PayoutStatus::Completed => {
                 let state = WithdrawalState::Completed {
-                    started_at: *started_at,
+                    started_at,
                     payout_id,
                     completed_at: now,
                 };
-                let paid = Fact::PayoutCompleted(self.withdrawal_no);
                 self.move_on(state, &[paid], SettlementEnd::Completed, now)
             }
-            (WithdrawalState::Processing { started_at, .. }, PayoutStatus::Failed(failure)) => {
-                let started_at = *started_at;
-                self.failed(started_at, Some(payout_id), failure, now)
-            }
-            (WithdrawalState::Processing { started_at, .. }, PayoutStatus::Returned(failure)) => {
-                let (started_at, completed_at) = (*started_at, None);
+            PayoutStatus::Failed(failure) => self.failed(started_at, Some(payout_id), failure, now),
+            PayoutStatus::Returned(failure) => {
+                let (completed_at, returned_at) = (None, now);
                 let state = WithdrawalState::Returned {
                     started_at,
                     payout_id,
                     completed_at,
-                    returned_at: now,
+                    returned_at,
                     failure,
                 };
                 // It cannot come back without having left: the completion that was never reported is booked as well.
-                let facts = [
-                    Fact::PayoutCompleted(self.withdrawal_no),
-                    Fact::PayoutReturned(self.withdrawal_no),
-                ];
+                let facts = [paid, Fact::PayoutReturned(self.withdrawal_no)];
                 self.move_on(state, &facts, SettlementEnd::Failed(failure), now)
             }
-
-            (WithdrawalState::Completed { .. }, PayoutStatus::Processing | PayoutStatus::Completed) => {
-                Ok(Reported::Nothing)
-            }
-            (
-                WithdrawalState::Completed {
-                    started_at,
-                    completed_at,
-                    ..
-                },
-                PayoutStatus::Returned(failure),
-            ) => {
-                let (started_at, completed_at) = (*started_at, Some(*completed_at));
-                let state = WithdrawalState::Returned {
-                    started_at,
-                    payout_id,
-                    completed_at,
-                    returned_at: now,
-                    failure,
-                };
-                let back = Fact::PayoutReturned(self.withdrawal_no);
-                self.move_on(state, &[back], SettlementEnd::Unchanged, now)
-            }
-
-            (WithdrawalState::Failed { .. }, PayoutStatus::Processing | PayoutStatus::Failed(_)) => {
-                Ok(Reported::Nothing)
-            }
-            (WithdrawalState::Failed { .. }, PayoutStatus::Completed | PayoutStatus::Returned(_)) => {
-                Ok(self.conflicting(ConflictKind::PaidAfterFailing, now))
-            }
-
-            (
-                WithdrawalState::Returned { .. },
-                PayoutStatus::Processing | PayoutStatus::Completed | PayoutStatus::Returned(_),
-            ) => Ok(Reported::Nothing),
-            (
-                WithdrawalState::Completed { .. } | WithdrawalState::Returned { .. },
-                PayoutStatus::Failed(_),
-            ) => Ok(self.conflicting(ConflictKind::FailedAfterPaying, now)),
         }
     }
 

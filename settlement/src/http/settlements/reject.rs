@@ -51,7 +51,7 @@ pub(super) async fn reject_settlement(
         RejectSettlement::default()
     } else {
         Json::<RejectSettlement>::from_bytes(&body)
-            .map_err(Refusal::Unreadable)?
+            .map_err(|problem| Refusal::Unreadable(Box::new(problem)))?
             .0
     };
     if let Some(approver_id) = &request.approver_id {

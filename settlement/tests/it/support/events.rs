@@ -11,6 +11,7 @@ use super::World;
 
 /// A payment at the gateway. Each event is a second after the one before.
 #[derive(Clone)]
+#[expect(clippy::struct_field_names, reason = "the platform's word for it")]
 pub(crate) struct Payment {
     pub(crate) payment_no: PaymentNo,
     pub(crate) merchant_id: MerchantId,

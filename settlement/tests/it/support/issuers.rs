@@ -39,7 +39,7 @@ impl Issuers {
         self.jwks.clone()
     }
 
-    pub(crate) fn verifier(&self, outside: &Url, clock: &Clock) -> TokenVerifier {
+    pub(crate) fn verifier(outside: &Url, clock: &Clock) -> TokenVerifier {
         let trust = |issuer: &str, principal| Trust {
             issuer: issuer.to_owned(),
             jwks_url: outside.join("jwks.json").unwrap(),

@@ -21,6 +21,7 @@ use url::Url;
 use super::address;
 use super::bank::API_KEY;
 use super::database::Database;
+use super::issuers::Issuers;
 use super::outside::Outside;
 
 pub(crate) const WEBHOOK_SECRET: &str = "bwhsec_test";
@@ -53,7 +54,7 @@ impl World {
             outbox,
             clock: clock.clone(),
             payouts: payouts.clone(),
-            tokens: outside.issuers.verifier(&outside.url, &clock),
+            tokens: Issuers::verifier(&outside.url, &clock),
             default_terms: terms,
             webhook_secret: Arc::new(WEBHOOK_SECRET.into()),
         });
