@@ -2,4 +2,13 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test that fails may panic")]
 
+mod bad_input;
+mod crashes;
+mod dashboard;
+mod dead_letters;
+mod outages;
+mod payments;
+mod settlements;
+mod unknown_outcomes;
+mod webhooks;
 mod whole_way;

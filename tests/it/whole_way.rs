@@ -9,8 +9,8 @@ use system_tests::settling::settle;
 use system_tests::wait::eventually;
 use system_tests::{Shop, World, story};
 
-/// The delivered notifications of a shop, by type, channel and recipient.
-pub(crate) async fn delivered(world: &World, shop: &Shop) -> Result<Vec<(String, String, String)>> {
+/// The sent notifications of a shop, by type, channel and recipient.
+pub(crate) async fn sent(world: &World, shop: &Shop) -> Result<Vec<(String, String, String)>> {
     let url = format!("{}/api/v1/notifications?limit=100", world.url(Service::Notifier));
     let page = shop.ask(&url).await?;
     let rows = page["data"].as_array().cloned().unwrap_or_default();
@@ -64,7 +64,7 @@ fn a_payment_goes_all_the_way_to_the_merchants_bank() {
             ("withdrawal_complete", "webhook", "merchant"),
         ];
         eventually("every notice to be delivered", async || {
-            let got = delivered(world, &shop).await?;
+            let got = sent(world, &shop).await?;
             let got: Vec<_> = got
                 .iter()
                 .map(|(t, c, r)| (t.as_str(), c.as_str(), r.as_str()))
@@ -74,7 +74,7 @@ fn a_payment_goes_all_the_way_to_the_merchants_bank() {
                 .into_iter()
                 .filter(|(_, _, recipient)| !recipient.starts_with("approver"))
                 .collect();
-            ensure!(got == expected, "delivered: {got:?}");
+            ensure!(got == expected, "sent: {got:?}");
             Ok(Some(()))
         })
         .await?;

@@ -2,7 +2,6 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::expect_used,
-    clippy::missing_panics_doc,
     reason = "what tells a story of a test may fail as a test does"
 )]
 #![doc = include_str!("../README.md")]

@@ -1,0 +1,124 @@
+//! Records that cannot be applied, and what an operator does about them.
+
+use anyhow::{Context, Result, ensure};
+use local::service::Service;
+use serde_json::Value;
+use sqlx::Executor as _;
+use system_tests::answer::text;
+use system_tests::audit::books_agree;
+use system_tests::topics::{self, Record};
+use system_tests::wait::eventually;
+use system_tests::{World, story};
+
+/// The dead letters of a group that came after the first `before` ones and satisfy `is_it`.
+async fn letter(world: &World, service: Service, is_it: impl Fn(&Record) -> bool) -> Result<Record> {
+    let topic = schemas::catalogue::dead_letter_topic(service.name());
+    eventually(&format!("a dead letter of {service}"), async || {
+        Ok(topics::read(&world.platform.backbone().kafka, &topic)?
+            .into_iter()
+            .find(|record| is_it(record)))
+    })
+    .await
+}
+
+#[test]
+fn a_poison_record_ends_in_each_groups_dead_letters_bytes_intact_and_the_groups_go_on() {
+    let groups = [Service::Settlement, Service::Notifier, Service::AnalyticsConsumer];
+    story(&groups.map(|service| (service, 1)), async |world| {
+        let shop = world.shop().await?;
+        let poison = b"\x00\x00\x00\x00\x01 this is no event \xff\xfe";
+        topics::produce(
+            &world.platform.backbone().kafka,
+            "payments.payment.v1",
+            b"poison",
+            poison,
+        )?;
+        let payment_no = shop.charged().await?;
+        for service in groups {
+            let letter = letter(world, service, |record| record.payload == poison).await?;
+            ensure!(letter.key == b"poison", "the key of {letter:?}");
+            ensure!(
+                letter
+                    .headers
+                    .values()
+                    .any(|value| value == "payments.payment.v1"),
+                "no source: {letter:?}"
+            );
+        }
+        shop.refunded(&payment_no, 100).await?;
+        books_agree(world, &shop).await
+    });
+}
+
+/// The dead letters of the analytics group, as its operators list them.
+async fn listed(world: &World) -> Result<Vec<Value>> {
+    let text = world
+        .platform
+        .ask(Service::AnalyticsConsumer, &["dead-letters", "list", "--json"])
+        .await?;
+    match serde_json::from_str(&text) {
+        Ok(Value::Array(rows)) => Ok(rows),
+        _ => text
+            .lines()
+            .map(|line| serde_json::from_str(line).context("a line of JSON"))
+            .collect(),
+    }
+}
+
+#[test]
+fn a_dead_letter_is_replayed_once_its_cause_is_gone() {
+    story(&[(Service::AnalyticsConsumer, 1)], async |world| {
+        let shop = world.shop().await?;
+        let database = world.database(Service::AnalyticsConsumer).await?;
+        database
+            .execute(
+                "alter table payment_events add constraint no_refunds check (event_type <> 'refund.created')",
+            )
+            .await?;
+        let payment_no = shop.charged().await?;
+        shop.refunded(&payment_no, 100).await?;
+        let letter = letter(world, Service::AnalyticsConsumer, |record| {
+            record.key == payment_no.as_bytes()
+        })
+        .await?;
+        database
+            .execute("alter table payment_events drop constraint no_refunds")
+            .await?;
+
+        let id = format!("{}-{}", letter.partition, letter.offset);
+        let state = async || -> Result<String> {
+            let rows = listed(world).await?;
+            let row = rows
+                .iter()
+                .find(|row| row["id"] == *id)
+                .with_context(|| format!("no letter {id} in {rows:?}"))?;
+            text(row, "state")
+        };
+        ensure!(state().await? == "new", "before the replay");
+        let replay = [
+            "dead-letters",
+            "replay",
+            "--id",
+            &id,
+            "--reason",
+            "the constraint is gone",
+        ];
+        world.platform.ask(Service::AnalyticsConsumer, &replay).await?;
+
+        let listed = format!(
+            "{}/api/v1/events/payment?payment_no={payment_no}",
+            world.url(Service::AnalyticsConsumer)
+        );
+        eventually("the replayed event to be applied", async || {
+            let events = shop.ask(&listed).await?;
+            let events = events["data"].as_array().cloned().unwrap_or_default();
+            Ok(events
+                .iter()
+                .any(|event| event["event_type"] == "refund.created")
+                .then_some(()))
+        })
+        .await?;
+        ensure!(state().await? == "replayed", "after the replay");
+        books_agree(world, &shop).await
+    });
+}
