@@ -28,7 +28,8 @@ use crate::wait::eventually;
 
 /// Keeps the platform's own tasks (its doors) alive between stories.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
-static WORLD: OnceCell<World> = OnceCell::const_new();
+/// What its start came to; a platform that does not start is not tried again for every story.
+static WORLD: OnceCell<Result<World, String>> = OnceCell::const_new();
 /// One story at a time.
 static TURN: Mutex<()> = Mutex::const_new(());
 
@@ -56,8 +57,15 @@ pub struct World {
 pub fn story(announced: &[(Service, i64)], body: impl AsyncFnOnce(&'static World) -> Result<()>) {
     let told: Result<()> = RUNTIME.block_on(async {
         let _turn = TURN.lock().await;
-        let world = WORLD.get_or_try_init(World::start).await?;
-        world.outside.reset().await?;
+        let started = WORLD.get_or_init(async || World::start().await.map_err(|error| format!("{error:#}")));
+        let world = started
+            .await
+            .as_ref()
+            .map_err(|error| anyhow::anyhow!("the platform: {error}"))?;
+        world
+            .mend()
+            .await
+            .context("mending what the story before has left")?;
         let before = world.dead_letters()?;
         body(world).await?;
         world.check(&before, announced).await
@@ -214,6 +222,22 @@ impl World {
         let told = meanwhile.await;
         self.platform.restore(dependency).await?;
         told
+    }
+
+    /// Opens all doors, starts what does not run and has everybody outside behave: a story that failed half way must not fail
+    /// the next.
+    async fn mend(&self) -> Result<()> {
+        self.platform.restore(Dependency::Registry).await?;
+        for service in Service::ALL {
+            self.platform.restore(Dependency::Database(service)).await?;
+            let process = self.process(service)?;
+            if process.runs() {
+                self.platform.wait_for(&process).await?;
+            } else {
+                self.start_service(service).await?;
+            }
+        }
+        self.outside.reset().await
     }
 
     /// How many dead letters each group has.

@@ -152,6 +152,8 @@ allow_private = ["127.0.0.0/8"]
             r#"
 [dashboard]
 allowed_origins = ["{origin}", "http://localhost:{port}"]
+# The page comes over plain HTTP here, from loopback.
+secure_cookie = false
 "#
         )
     }

@@ -58,13 +58,8 @@ pub struct Platform {
 
 impl Platform {
     /// Starts everything and returns when every service is ready. On failure the caller stops `run`.
-    pub async fn start(run: Arc<Run>, mut options: Options) -> Result<Self> {
+    pub async fn start(run: Arc<Run>, options: Options) -> Result<Self> {
         let progress = options.progress;
-        // While services are being written: what is not built is left out.
-        let here = programs(&[])?;
-        options
-            .instances
-            .retain(|instance| here.join(instance.service.name()).exists());
         Record::remove(&run.state);
         let programs = programs(&options.instances)?;
         let distribution = Distribution::fetch(&crate::downloads(), progress).await?;

@@ -56,8 +56,11 @@ impl Proxy {
         self.tasks.reopen();
     }
 
-    /// Opens it again.
+    /// Opens it again; an open one stays as it is.
     pub async fn restore(&self) -> io::Result<()> {
+        if self.guard().is_some() {
+            return Ok(());
+        }
         let listener = Listener::bind(&self.listen).await?;
         let token = CancellationToken::new();
         let serve = serve(listener, self.upstream.clone(), self.tasks.clone(), token.clone());

@@ -96,7 +96,8 @@ impl Postgres {
             .arg(&cluster)
             .arg("--pwfile")
             .arg(&password)
-            .args(["--username", SUPERUSER, "--auth", "scram-sha-256"])
+            .args(["--username", SUPERUSER])
+            .args(["--auth-local", "trust", "--auth-host", "scram-sha-256"])
             .args(["--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"])
             .folder("/")
             .user(user);
@@ -146,7 +147,6 @@ impl Postgres {
             .socket(&self.sockets)
             .port(self.port)
             .username(SUPERUSER)
-            .password(&self.secrets.of(SUPERUSER))
             .database("postgres")
             .connect()
             .await
@@ -171,12 +171,12 @@ impl Postgres {
     }
 
     /// The URL of a database as its owner, over the socket with this port number. Services use it: their driver leaves
-    /// TCP's delay on, and small writes over TCP then stall for 40 ms.
+    /// TCP's delay on, and small writes over TCP then stall for 40 ms; and checking a password costs unoptimised code a
+    /// tenth of a second for each connection, so here the folder's mode is the door.
     pub fn socket_url(&self, database: &str, port: u16) -> String {
-        let password = self.secrets.of(database);
         let folder: String =
             url::form_urlencoded::byte_serialize(self.sockets.as_os_str().as_encoded_bytes()).collect();
-        format!("postgres://{database}:{password}@localhost:{port}/{database}?host={folder}")
+        format!("postgres://{database}@localhost:{port}/{database}?host={folder}")
     }
 
     /// The socket that clients look for when they are given this port number.
@@ -234,9 +234,8 @@ fn choose_folder(state: &State, user: Option<&str>) -> Result<PathBuf> {
         std::fs::create_dir_all(&sockets).with_context(|| format!("cannot create {}", sockets.display()))?;
         own(&folder, user)?;
         own(&sockets, user)?;
-        // Services run as this user and connect to the sockets, so root's server lets others pass.
-        let mode = if user.is_some() { 0o711 } else { 0o700 };
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode))
+        // Whoever reaches the sockets is let in without a password, so only this user does, and root, who always does.
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))
             .with_context(|| format!("{} belongs to somebody else", folder.display()))?;
         if sockets.as_os_str().len() <= SOCKET_FOLDER_BYTES && reaches(user, &folder) {
             return Ok(folder);

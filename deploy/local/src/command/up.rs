@@ -133,9 +133,7 @@ async fn demo_merchant(platform: &Platform, desk: &Desk) -> Result<Merchant> {
     let merchant = desk
         .enlist("Demo Store", "store@example.com", Some(&notify_url))
         .await?;
-    if platform.programs().join("settlement").exists() {
-        desk.agree_on_terms(&merchant.merchant_id).await?;
-    }
+    desk.agree_on_terms(&merchant.merchant_id).await?;
     known.add(state, merchant.clone())?;
     Ok(merchant)
 }
