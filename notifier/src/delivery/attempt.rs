@@ -1,5 +1,6 @@
 //! One claim, from the question for the contact to the outcome.
 
+use std::error::Error;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -80,7 +81,10 @@ impl Courier {
             from: self.sender(),
             to,
         };
-        let message = letters::compose(&mail).map_err(|error| StoreError::Unreadable(Box::new(error)))?;
+        let message = match letters::compose(&mail) {
+            Ok(message) => message,
+            Err(error) => return self.cannot_render(claim, &error).await,
+        };
         let masked = mask::mail_address(to.as_ref());
         self.attempt(claim, &masked, async |_| {
             self.mailer
@@ -112,7 +116,11 @@ impl Courier {
             claim.occurred_at,
             claim.merchant_id,
             &claim.facts,
-        )?;
+        );
+        let body = match body {
+            Ok(body) => body,
+            Err(error) => return self.cannot_render(claim, &error).await,
+        };
         let masked = mask::endpoint(&url);
         self.attempt(claim, &masked, async |now| {
             post(&slot, claim, url, secret, body, now).await
@@ -157,6 +165,16 @@ impl Courier {
             .await;
         }
         Ok(None)
+    }
+
+    async fn cannot_render(
+        &self,
+        claim: &Claim,
+        error: &(dyn Error + Send + Sync + 'static),
+    ) -> Result<Option<Hold>, StoreError> {
+        let notification_no = claim.notification_no;
+        tracing::error!(%notification_no, error = %Chain(error), "a notification cannot be rendered");
+        self.refuse(claim, Reason::Unrenderable).await
     }
 
     /// Lets a notice wait for a destination that is left alone, unless it has waited for longer than its schedule lasts.

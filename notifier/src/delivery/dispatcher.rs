@@ -11,6 +11,7 @@ use schemas::MerchantId;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::Courier;
@@ -169,7 +170,13 @@ impl Dispatcher {
     fn start(&mut self, claim: Claim) {
         let merchant_id = claim.merchant_id;
         let courier = Arc::clone(&self.courier);
-        let worker = self.workers.spawn(async move {
+        let span = tracing::info_span!(
+            "notification.deliver",
+            notification_no = %claim.notification_no,
+            event_id = %claim.event_id,
+            channel = claim.channel.as_str(),
+        );
+        let delivery = async move {
             let hold = courier.deliver(&claim).await.unwrap_or_else(|error| {
                 tracing::warn!(
                     notification_no = %claim.notification_no, error = %Chain(&error),
@@ -178,7 +185,8 @@ impl Dispatcher {
                 None
             });
             (merchant_id, hold)
-        });
+        };
+        let worker = self.workers.spawn(delivery.instrument(span));
         self.tasks.insert(worker.id(), merchant_id);
         *self.in_flight.entry(merchant_id).or_default() += 1;
     }

@@ -29,6 +29,8 @@ pub enum Reason {
     InvalidUrl,
     /// The merchant's webhook secret is not one that can sign.
     InvalidSecret,
+    /// What it says cannot be put into a message.
+    Unrenderable,
     /// The endpoint's address is not a public one, and not on the allow-list.
     AddressRefused,
     /// The endpoint said that it is gone for good (410).
@@ -50,7 +52,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::CustomerErased,
         Self::NoAddress,
         Self::NoNotifyUrl,
@@ -59,6 +61,7 @@ impl Reason {
         Self::InvalidAddress,
         Self::InvalidUrl,
         Self::InvalidSecret,
+        Self::Unrenderable,
         Self::AddressRefused,
         Self::EndpointGone,
         Self::AnswerRefused,
@@ -80,6 +83,7 @@ impl Reason {
             Self::InvalidAddress => "invalid_address",
             Self::InvalidUrl => "invalid_url",
             Self::InvalidSecret => "invalid_secret",
+            Self::Unrenderable => "unrenderable",
             Self::AddressRefused => "address_refused",
             Self::EndpointGone => "endpoint_gone",
             Self::AnswerRefused => "answer_refused",

@@ -105,7 +105,26 @@ pub async fn waiting_merchants(
     Ok(merchants)
 }
 
-/// Takes on what is due of each share, oldest first, until `lease_ends_at`.
+struct Row {
+    id: NotificationNo,
+    event_id: Uuid,
+    event_type: String,
+    topic: String,
+    topic_partition: i32,
+    topic_offset: i64,
+    occurred_at: jiff_sqlx::Timestamp,
+    created_at: jiff_sqlx::Timestamp,
+    queued_at: jiff_sqlx::Timestamp,
+    merchant_id: MerchantId,
+    r#type: String,
+    recipient: String,
+    facts: serde_json::Value,
+    round_attempts: i32,
+    is_last_attempt_open: bool,
+}
+
+/// Takes on what is due of each share, oldest first, until `lease_ends_at`. A row that this version cannot read is
+/// logged and left to its lease: it must not hold up the others.
 pub async fn claim(
     pool: &PgPool,
     channel: Channel,
@@ -118,7 +137,8 @@ pub async fn claim(
         .iter()
         .map(|share| (share.merchant_id.uuid(), i64::from(share.room)))
         .unzip();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"
         with due as (
             select picked.id
@@ -134,9 +154,10 @@ pub async fn claim(
         set claim_id = $5, due_at = $6
         from due where claimed.id = due.id
         returning claimed.id as "id: NotificationNo", event_id, event_type, topic, topic_partition, topic_offset,
-            occurred_at, created_at, queued_at,
-            merchant_id as "merchant_id: MerchantId", type, recipient, facts, round_attempts,
-            exists (select from attempts where notification_id = claimed.id and outcome is null) as "is_open!"
+            occurred_at, created_at, queued_at, merchant_id as "merchant_id: MerchantId", type, recipient, facts,
+            round_attempts,
+            exists (select from attempts where notification_id = claimed.id and outcome is null)
+                as "is_last_attempt_open!"
         "#,
         &merchants,
         &rooms,
@@ -147,32 +168,43 @@ pub async fn claim(
     )
     .fetch_all(pool)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Claim {
-                claim_id,
-                lease_ends_at,
-                notification_no: row.id,
-                source: Source {
-                    topic: row.topic,
-                    partition: row.topic_partition,
-                    offset: row.topic_offset,
-                },
-                event_type: row.event_type,
-                event_id: row.event_id,
-                occurred_at: row.occurred_at.to_jiff(),
-                created_at: row.created_at.to_jiff(),
-                queued_at: row.queued_at.to_jiff(),
-                merchant_id: row.merchant_id,
-                notice_type: read(&row.r#type)?,
-                channel,
-                recipient: read(&row.recipient)?,
-                facts: serde_json::from_value(row.facts)?,
-                round_attempts: count(row.round_attempts),
-                is_last_attempt_open: row.is_open,
-            })
-        })
-        .collect()
+    let readable = rows.into_iter().filter_map(|row| {
+        let notification_no = row.id;
+        claimed(row, channel, claim_id, lease_ends_at)
+            .inspect_err(|error| tracing::error!(%notification_no, %error, "a notification is not delivered"))
+            .ok()
+    });
+    Ok(readable.collect())
+}
+
+fn claimed(
+    row: Row,
+    channel: Channel,
+    claim_id: Uuid,
+    lease_ends_at: Timestamp,
+) -> Result<Claim, StoreError> {
+    Ok(Claim {
+        claim_id,
+        lease_ends_at,
+        notification_no: row.id,
+        source: Source {
+            topic: row.topic,
+            partition: row.topic_partition,
+            offset: row.topic_offset,
+        },
+        event_type: row.event_type,
+        event_id: row.event_id,
+        occurred_at: row.occurred_at.to_jiff(),
+        created_at: row.created_at.to_jiff(),
+        queued_at: row.queued_at.to_jiff(),
+        merchant_id: row.merchant_id,
+        notice_type: read(&row.r#type)?,
+        channel,
+        recipient: read(&row.recipient)?,
+        facts: serde_json::from_value(row.facts)?,
+        round_attempts: count(row.round_attempts),
+        is_last_attempt_open: row.is_last_attempt_open,
+    })
 }
 
 /// Lets a claim go without an attempt; it is due again at `due_at`. A claim that was lost stays lost.

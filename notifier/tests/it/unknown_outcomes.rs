@@ -194,3 +194,19 @@ async fn two_replicas_send_each_notice_once() {
     assert_eq!(ids.len(), 100);
     assert_eq!(world.mailbox.mails().len(), 200);
 }
+
+/// A row of a newer version, say.
+#[tokio::test]
+async fn a_notice_that_cannot_be_read_holds_up_no_other() {
+    let (world, shop) = (World::new().await, Receiver::start().await);
+    let merchant_id = world.contacts.merchant(Some(&shop.url));
+    world.consume(&events::succeeded(merchant_id)).await;
+    let spoil = "update notifications set facts = '{\"object\": \"loan\"}'";
+    sqlx::query(spoil).execute(&world.database.pool).await.unwrap();
+    world.consume(&events::succeeded(merchant_id)).await;
+
+    let workers = world.deliver();
+    shop.wait_for(1).await;
+    world.mailbox.wait_for(2).await;
+    workers.stop().await;
+}
