@@ -5,7 +5,6 @@
 
 mod history;
 
-use std::fmt::Display;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -238,11 +237,6 @@ fn optional<T: FromStr>(headers: &RecordHeaders, name: &'static str) -> Result<O
         .transpose()
 }
 
-/// A letter's id: its partition and offset on the dead-letter topic.
-pub(crate) fn letter_id(partition: impl Display, offset: impl Display) -> String {
-    format!("{partition}-{offset}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,7 +335,7 @@ mod tests {
         for offset in 0..25 {
             let replay = Replay {
                 job: Uuid::nil(),
-                letter: letter_id(0, offset),
+                letter: format!("0-{offset}"),
             };
             envelope = envelope.replayed(replay, Timestamp::UNIX_EPOCH);
         }

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::Assignment;
+use super::group::Ordering;
 use super::handler::Handler;
 use super::lag::Lag;
 use super::reader::{self, Fatal, Reader};
@@ -112,7 +113,10 @@ async fn read(reader: Reader, stop: CancellationToken) -> Option<Fatal> {
 
 /// What a member does beside its records.
 async fn look_after<H: Handler>(runtime: Arc<Runtime<H>>, stop: CancellationToken) {
-    if runtime.group.ordering == super::Ordering::PerKey {
-        runtime.drain_periodically(&stop).await;
-    }
+    let drain = async {
+        if runtime.group.ordering == Ordering::PerKey {
+            runtime.drain_periodically(&stop).await;
+        }
+    };
+    tokio::join!(drain, runtime.write_requested_letters(&stop));
 }

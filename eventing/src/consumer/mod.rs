@@ -10,9 +10,9 @@
 
 mod assignment;
 mod claims;
-mod decode;
+pub(crate) mod decode;
 mod drain;
-mod envelope;
+pub(crate) mod envelope;
 mod fail;
 mod failure;
 mod group;
@@ -22,16 +22,17 @@ mod lag;
 mod member;
 mod metrics;
 mod ordered;
-mod parked;
+pub(crate) mod parked;
 mod publisher;
 mod reader;
 mod rebalance;
-mod record;
+pub(crate) mod record;
+mod requests;
 mod runtime;
 mod subscription;
 mod tracker;
 mod unordered;
-mod watermarks;
+pub(crate) mod watermarks;
 mod worker;
 
 use std::sync::Arc;

@@ -47,6 +47,10 @@ impl Publisher {
         })
     }
 
+    pub(crate) fn kafka(&self) -> &KafkaSettings {
+        &self.kafka
+    }
+
     /// Writes a record, and returns once the brokers have it. Until then it waits, however long that takes.
     pub(crate) async fn publish(&self, outgoing: Outgoing<'_>, step: &mut Step<'_>) -> Result<(), Stopped> {
         while let Err(error) = self.try_publish(outgoing, step).await? {

@@ -4,7 +4,12 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
+use super::act;
+use super::jobs::{self, Action, Order};
+use super::selection::Selection;
+use super::view;
 use super::{Context, Error};
+use crate::consumer::ConsumerGroup;
 
 /// What to do with a group's dead letters.
 #[derive(Clone, Debug, Subcommand)]
@@ -57,7 +62,7 @@ pub struct List {
     )]
     pub filter: Filter,
     /// Only letters in this state: new, replayed or discarded.
-    #[arg(long)]
+    #[arg(long, value_parser = [jobs::NEW, jobs::REPLAYED, jobs::DISCARDED])]
     pub state: Option<String>,
     /// The most letters to print.
     #[arg(long, default_value_t = 100)]
@@ -93,23 +98,116 @@ pub struct Act {
     )]
     pub filter: Filter,
     /// Letters by id, such as 3-17.
+    #[arg(conflicts_with_all = ["fingerprint", "key", "all"])]
     pub ids: Vec<String>,
     /// Every letter that is still new.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["fingerprint", "key"])]
     pub all: bool,
-    /// Why. It is kept with your name.
-    #[arg(long)]
+    /// Why; kept with your name.
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub reason: String,
-    /// Who you are.
-    #[arg(long = "as", env = "USER")]
+    /// Who decides this.
+    #[arg(long, env = "USER")]
     pub operator: String,
 }
 
 impl Command {
     /// Does it, and writes what an operator reads to `out`.
     pub async fn run(self, context: &Context<'_>, out: &mut impl Write) -> Result<(), Error> {
-        let _ = context;
-        writeln!(out)?;
+        let resources = context.resources;
+        match self {
+            Self::List(list) => {
+                let group = list.common.group(context)?;
+                let filter = list.filter.selection();
+                let letters =
+                    view::list(group, resources, &filter, list.state.as_deref(), list.limit).await?;
+                view::write_list(&letters, list.common.json, out)
+            }
+            Self::Show(show) => {
+                let group = show.common.group(context)?;
+                let id = show.id.parse().map_err(Error::Refused)?;
+                view::show(group, resources, id, show.common.json, out).await
+            }
+            Self::Replay(act) => act.run(context, Action::Replay, out).await,
+            Self::Discard(act) => act.run(context, Action::Discard, out).await,
+        }
+    }
+}
+
+impl Common {
+    fn group<'a>(&self, context: &Context<'a>) -> Result<&'a ConsumerGroup, Error> {
+        let names = || {
+            context
+                .groups
+                .iter()
+                .map(|group| group.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        match (&self.group, context.groups) {
+            (None, [only]) => Ok(only),
+            (None, _) => Err(Error::Refused(format!(
+                "name the group with --group: {}",
+                names()
+            ))),
+            (Some(name), groups) => groups
+                .iter()
+                .find(|group| group.name == *name)
+                .ok_or_else(|| Error::Refused(format!("there is no group {name:?} here, but {}", names()))),
+        }
+    }
+}
+
+impl Filter {
+    fn selection(&self) -> Selection {
+        Selection::New {
+            fingerprint: self.fingerprint.clone(),
+            key: self.key.clone(),
+        }
+    }
+}
+
+impl Act {
+    async fn run(self, context: &Context<'_>, action: Action, out: &mut impl Write) -> Result<(), Error> {
+        let group = self.common.group(context)?;
+        let selection = self.selection()?;
+        let words = selection.words();
+        let order = Order {
+            group: &group.name,
+            action,
+            selection: &words,
+            operator: &self.operator,
+            reason: &self.reason,
+        };
+        let report = act::act(group, context.resources, order, &selection).await?;
+        if self.common.json {
+            return view::write_json(&serde_json::json!(report), out);
+        }
+        let what = match action {
+            Action::Replay => "sent again",
+            Action::Discard => "discarded",
+        };
+        match report.job {
+            None => writeln!(out, "no letter matches; nothing was done")?,
+            Some(job) => writeln!(out, "job {job}: {what}: {}", report.letters.join(" "))?,
+        }
         Ok(())
+    }
+
+    fn selection(&self) -> Result<Selection, Error> {
+        if !self.ids.is_empty() {
+            let ids = self
+                .ids
+                .iter()
+                .map(|id| id.parse())
+                .collect::<Result<_, String>>();
+            return Ok(Selection::Ids(ids.map_err(Error::Refused)?));
+        }
+        if self.all || self.filter.fingerprint.is_some() || self.filter.key.is_some() {
+            return Ok(self.filter.selection());
+        }
+        Err(Error::Refused(
+            "say which letters: by id, --fingerprint, --key, or --all".to_owned(),
+        ))
     }
 }

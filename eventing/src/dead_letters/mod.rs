@@ -3,9 +3,19 @@
 //! The group's dead-letter topic is the truth about letters, its database the truth about what was done to them. A letter is
 //! named by its partition and offset on that topic, as in `3-17`. Nothing ever deletes one.
 
+mod act;
 pub mod cli;
+mod jobs;
+mod letter;
+mod requests;
+mod selection;
+mod table;
+pub(crate) mod topic;
+mod view;
 
 use sqlx::PgConnection;
+
+pub(crate) use requests::{Request, remove_request, take_requests};
 
 use crate::consumer::{ConsumerGroup, Resources};
 
@@ -57,6 +67,5 @@ pub async fn append(
     class: &str,
     message: &str,
 ) -> Result<(), sqlx::Error> {
-    let _ = (tx, group, source, class, message);
-    Ok(())
+    requests::append(tx, group, source, class, message).await
 }

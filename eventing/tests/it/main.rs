@@ -10,5 +10,6 @@
 )]
 
 mod consuming;
+mod dead_letters;
 mod outbox;
 mod support;

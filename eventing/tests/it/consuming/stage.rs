@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eventing::consumer::{Consumer, ConsumerError, ConsumerGroup, Handler, Resources};
-use eventing::headers::RecordHeaders;
+use eventing::headers::{CloudEvent, RecordHeaders};
 use eventing::{Clock, Condition, KafkaSettings, SchemaRegistry};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use schemas::catalogue::PAYMENTS;
@@ -19,7 +19,7 @@ use crate::support::database::Database;
 use crate::support::{events, eventually};
 
 pub(crate) struct Stage {
-    pub(crate) database: Database,
+    _database: Database,
     pub(crate) pool: PgPool,
     pub(crate) kafka: KafkaSettings,
     pub(crate) registry: SchemaRegistry,
@@ -73,7 +73,7 @@ impl Stage {
             .unwrap();
         let producer = kafka.producer("test-producer").create().unwrap();
         Self {
-            database,
+            _database: database,
             pool,
             kafka,
             registry,
@@ -118,6 +118,26 @@ impl Stage {
             Some(key.as_bytes()),
             Some(&self.framed(event)),
             &headers(event),
+        )
+        .await;
+    }
+
+    /// Puts other bytes under an event's key and full headers.
+    pub(crate) async fn send_cloud_event(&self, event: &PaymentEvent, value: &[u8]) {
+        let cloud_event = CloudEvent {
+            id: event.event_id.uuid(),
+            event_type: event.event_type().into(),
+            source: "payment-gateway".into(),
+            time: event.occurred_at,
+            subject: event.aggregate_key(),
+            sequence: event.sequence,
+        };
+        let key = event.aggregate_key();
+        self.send_record(
+            PAYMENTS.name,
+            Some(key.as_bytes()),
+            Some(value),
+            &cloud_event.to_headers(),
         )
         .await;
     }

@@ -1,0 +1,167 @@
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use schemas::Event;
+use serde::Serialize;
+
+use crate::SchemaRegistry;
+use crate::consumer::decode::decode;
+use crate::consumer::envelope::{self, Envelope};
+use crate::consumer::record::Record;
+use crate::headers::CloudEvent;
+
+/// A letter's id: its partition and offset on the dead-letter topic, as in `3-17`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct LetterId {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+impl fmt::Display for LetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.partition, self.offset)
+    }
+}
+
+impl FromStr for LetterId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (partition, offset) = text.split_once('-')?;
+            Some(Self {
+                partition: partition.parse().ok()?,
+                offset: offset.parse().ok()?,
+            })
+        };
+        parse()
+            .ok_or_else(|| format!("{text:?} is no letter's id: expected <partition>-<offset>, as in 3-17"))
+    }
+}
+
+/// A dead letter as it lies on the topic.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    pub(crate) id: LetterId,
+    pub(crate) record: Record,
+    /// None when the record is no letter of the runtime's.
+    pub(crate) envelope: Option<Envelope>,
+}
+
+/// What a list shows of a letter.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) id: String,
+    pub(crate) died_at: Timestamp,
+    pub(crate) source: String,
+    pub(crate) key: String,
+    pub(crate) sequence: Option<i64>,
+    pub(crate) error_class: String,
+    pub(crate) fingerprint: String,
+    pub(crate) message: String,
+    pub(crate) state: &'static str,
+}
+
+/// The place of a letter's event in its aggregate's order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) topic: String,
+    pub(crate) key: String,
+    pub(crate) sequence: i64,
+}
+
+impl Letter {
+    pub(crate) fn new(record: Record) -> Self {
+        Self {
+            id: LetterId {
+                partition: record.place.partition,
+                offset: record.place.offset,
+            },
+            envelope: Envelope::from_headers(&record.headers.readable).ok(),
+            record,
+        }
+    }
+
+    pub(crate) fn text(&self, header: &str) -> &str {
+        self.record.headers.readable.text(header).unwrap_or_default()
+    }
+
+    pub(crate) fn fingerprint(&self) -> &str {
+        self.text(envelope::FINGERPRINT)
+    }
+
+    /// The key as it can be shown: anyone's bytes may have got here.
+    pub(crate) fn shown_key(&self) -> String {
+        match &self.record.key {
+            None => "-".to_owned(),
+            Some(key) => String::from_utf8_lossy(key).escape_debug().to_string(),
+        }
+    }
+
+    pub(crate) fn summary(&self, state: &'static str) -> Summary {
+        let source = self
+            .envelope
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |envelope| envelope.origin.to_string());
+        Summary {
+            id: self.id.to_string(),
+            died_at: self.record.recorded_at,
+            source,
+            key: self.shown_key(),
+            sequence: self.text("ce_sequence").parse().ok(),
+            error_class: self.text(envelope::ERROR_CLASS).to_owned(),
+            fingerprint: self.fingerprint().to_owned(),
+            message: self.text(envelope::MESSAGE).to_owned(),
+            state,
+        }
+    }
+
+    pub(crate) async fn event(&self, registry: &SchemaRegistry) -> Result<Event, String> {
+        let Some(envelope) = &self.envelope else {
+            return Err("the record's headers do not say where it comes from".to_owned());
+        };
+        decode(&self.record, &envelope.origin.topic, registry, usize::MAX)
+            .await
+            .map_err(|failure| failure.to_string())
+    }
+
+    /// Where its event stands: as the event says, and if it cannot be decoded, as its headers do. None when it has no such
+    /// place, and hence holds nothing back.
+    pub(crate) async fn turn(&self, registry: &SchemaRegistry) -> Option<Turn> {
+        let topic = self.envelope.as_ref()?.origin.topic.clone();
+        if let Ok(event) = self.event(registry).await {
+            return Some(Turn {
+                topic,
+                key: event.aggregate_key(),
+                sequence: event.sequence(),
+            });
+        }
+        let said = CloudEvent::from_headers(&self.record.headers.readable).ok()?;
+        let key = self.record.key_text()?;
+        (said.subject == key).then(|| Turn {
+            topic,
+            key: key.to_owned(),
+            sequence: said.sequence,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_partition_and_an_offset() {
+        assert_eq!(
+            "3-17".parse(),
+            Ok(LetterId {
+                partition: 3,
+                offset: 17
+            })
+        );
+        for wrong in ["", "3", "3-", "-17", "3-x", "3-17-1"] {
+            assert!(wrong.parse::<LetterId>().is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What operators can do about dead letters.
+
+mod discard;
+mod list;
+mod replay;
+mod requested;
+
+use clap::Parser;
+use eventing::dead_letters::{Context, Error, cli::Command};
+use serde_json::Value;
+
+use crate::consuming::stage::Stage;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+impl Stage {
+    /// Runs `dead-letters` with these arguments, and answers what it prints.
+    pub(crate) async fn dead_letters(&self, arguments: &[&str]) -> Result<String, Error> {
+        let command = Cli::try_parse_from([&["dead-letters"], arguments].concat())
+            .unwrap()
+            .command;
+        let (groups, resources) = ([self.group.clone()], self.resources());
+        let mut out = Vec::new();
+        command
+            .run(
+                &Context {
+                    groups: &groups,
+                    resources: &resources,
+                },
+                &mut out,
+            )
+            .await?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    pub(crate) async fn listed(&self) -> Vec<Value> {
+        let list = self.dead_letters(&["list", "--json"]).await.unwrap();
+        serde_json::from_str::<Value>(&list)
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .clone()
+    }
+
+    /// Acts as an operator who says who they are and why.
+    pub(crate) async fn operate(&self, arguments: &[&str]) -> Result<String, Error> {
+        self.dead_letters(&[arguments, &["--operator", "alice", "--reason", "a test"]].concat())
+            .await
+    }
+}

@@ -1,0 +1,140 @@
+use eventing::dead_letters::Error;
+use schemas::PaymentNo;
+
+use crate::consuming::script::{Act, Script};
+use crate::consuming::stage::{Stage, ordered, unordered};
+use crate::support::eventually;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replayed_letter_is_applied_and_what_waited_behind_it_follows() {
+    let stage = Stage::new(ordered()).await;
+    let payment_no = PaymentNo::generate();
+    let script = Script::default();
+    script.on(&payment_no, 2, &[Act::Dead]);
+    for sequence in 1..=4 {
+        stage.send_next(payment_no, sequence).await;
+    }
+    let member = stage.start(script.clone());
+    stage.letters(1).await;
+    stage.until_count("eventing.parked", 2).await;
+
+    let said = stage.operate(&["replay", "--all"]).await.unwrap();
+    assert!(said.contains("sent again"), "{said}");
+    stage.until_applied(payment_no, &[1, 2, 3, 4]).await;
+    assert_eq!(stage.listed().await[0]["state"], "replayed");
+
+    let replayed = script
+        .calls()
+        .into_iter()
+        .find(|call| call.replay.is_some())
+        .unwrap();
+    let job: (uuid::Uuid, String, String, bool) =
+        sqlx::query_as("select id, operator, reason, finished_at is not null from eventing.dead_letter_jobs")
+            .fetch_one(&stage.pool)
+            .await
+            .unwrap();
+    assert_eq!(
+        job,
+        (
+            replayed.replay.unwrap().job,
+            "alice".into(),
+            "a test".into(),
+            true
+        )
+    );
+
+    let again = stage.operate(&["replay", "--all"]).await.unwrap();
+    assert!(again.contains("nothing was done"), "{again}");
+    member.stop().await;
+}
+
+/// After a crash a job cannot know whether a letter was sent, and sends it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_was_sent_twice_is_handled_once_per_job() {
+    let stage = Stage::new(unordered()).await;
+    let payment_no = PaymentNo::generate();
+    let script = Script::by_unique_key();
+    script.on(&payment_no, 1, &[Act::Dead]);
+    stage.send_next(payment_no, 1).await;
+    let member = stage.start(script.clone());
+    stage.letters(1).await;
+    member.stop().await;
+
+    stage.operate(&["replay", "--all"]).await.unwrap();
+    let sent = stage.retried(1, 1).await.remove(0);
+    let key = payment_no.to_string();
+    stage
+        .send_record(
+            &stage.group.retry_topic(1),
+            Some(key.as_bytes()),
+            Some(&sent.value),
+            &sent.headers,
+        )
+        .await;
+
+    script.on(&payment_no, 1, &[Act::Dead]);
+    let member = stage.start(script.clone());
+    assert_eq!(stage.letters(2).await.len(), 2);
+    // Something behind both copies on the same partition of the tier was handled.
+    stage.operate(&["replay", "--all"]).await.unwrap();
+    stage.until_count("noted", 1).await;
+    assert_eq!(script.calls().len(), 3, "the first time, once per job");
+    assert_eq!(stage.letters(2).await.len(), 2);
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_fails_again_names_its_earlier_life() {
+    let stage = Stage::new(ordered()).await;
+    let payment_no = PaymentNo::generate();
+    let script = Script::default();
+    script.on(&payment_no, 1, &[Act::Dead, Act::Dead]);
+    stage.send_next(payment_no, 1).await;
+    let member = stage.start(script);
+    stage.letters(1).await;
+    let first = stage.listed().await[0]["id"].as_str().unwrap().to_owned();
+    stage.operate(&["replay", &first]).await.unwrap();
+    stage.letters(2).await;
+
+    let listed = stage.listed().await;
+    let second = listed.iter().find(|letter| letter["state"] == "new").unwrap();
+    let shown = stage
+        .dead_letters(&["show", second["id"].as_str().unwrap()])
+        .await
+        .unwrap();
+    assert!(
+        shown.contains(&format!("earlier_letters:\n  {first}\n")),
+        "{shown}"
+    );
+    assert_eq!(shown.matches("class never").count(), 2, "{shown}");
+
+    stage
+        .operate(&["replay", "--key", &payment_no.to_string()])
+        .await
+        .unwrap();
+    stage.until_applied(payment_no, &[1]).await;
+    assert!(
+        stage
+            .listed()
+            .await
+            .iter()
+            .all(|letter| letter["state"] == "replayed")
+    );
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_needs_letters_that_are_there() {
+    let stage = Stage::new(ordered()).await;
+    let refused = stage.operate(&["replay", "0-5"]).await.unwrap_err();
+    assert!(
+        matches!(&refused, Error::Refused(reason) if reason.contains("no dead letter 0-5")),
+        "{refused}"
+    );
+    let refused = stage.operate(&["replay"]).await.unwrap_err();
+    assert!(refused.to_string().contains("--fingerprint"), "{refused}");
+    eventually("nothing is written down", async || {
+        stage.count("eventing.dead_letter_jobs").await == 0
+    })
+    .await;
+}
