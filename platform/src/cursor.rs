@@ -115,3 +115,52 @@ impl<T> Page<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Position = (jiff::Timestamp, uuid::Uuid);
+
+    #[test]
+    fn a_cursor_comes_back_as_it_was_given() {
+        let position: Position = (
+            "2026-01-02T03:04:05.123456Z".parse().unwrap(),
+            uuid::Uuid::now_v7(),
+        );
+        let text = Cursor(position).to_string();
+        assert!(
+            text.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)),
+            "{text}"
+        );
+        assert_eq!(text.parse(), Ok(Cursor(position)));
+    }
+
+    #[test]
+    fn what_is_no_cursor_of_this_list_is_refused() {
+        let of_another_list = Cursor("payment").to_string();
+        for text in ["", "%%%", "AAAA", &of_another_list] {
+            assert_eq!(text.parse::<Cursor<Position>>(), Err(CursorError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn pages_end_where_the_rows_end() {
+        let limit = Limit::try_from(2).unwrap();
+        assert_eq!(limit.rows_to_read(), 3);
+        let page = Page::new(vec![10, 20, 30], limit, |row| *row);
+        assert_eq!(page.data, [10, 20]);
+        assert_eq!(page.next_cursor.unwrap().parse(), Ok(Cursor(20)));
+        let last = Page::new(vec![30, 40], limit, |row| *row);
+        assert_eq!((last.data, last.next_cursor), (vec![30, 40], None));
+    }
+
+    #[test]
+    fn a_page_has_one_to_a_hundred_rows() {
+        for limit in [0, 101] {
+            assert!(serde_json::from_value::<Limit>(limit.into()).is_err(), "{limit}");
+        }
+        assert!(serde_json::from_value::<Limit>(100.into()).is_ok());
+    }
+}

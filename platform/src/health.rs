@@ -130,3 +130,45 @@ impl From<&Condition> for ComponentReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_component_decides() {
+        let health = Health::default();
+        let database = health.register("database", Condition::Up);
+        let smtp = health.register("smtp", Condition::Up);
+        assert_eq!(health.report().status, Status::Up);
+
+        smtp.degraded("refuses connections");
+        assert_eq!(health.report().status, Status::Degraded);
+
+        database.down("does not answer");
+        assert_eq!(
+            serde_json::to_value(health.report()).unwrap(),
+            serde_json::json!({
+                "status": "down",
+                "components": {
+                    "database": { "status": "down", "reason": "does not answer" },
+                    "smtp": { "status": "degraded", "reason": "refuses connections" },
+                },
+            })
+        );
+
+        database.up();
+        smtp.up();
+        assert_eq!(health.report().status, Status::Up);
+    }
+
+    #[test]
+    fn a_component_that_is_gone_keeps_what_it_said_last() {
+        let health = Health::default();
+        let (condition, watch) = watch::channel(Condition::Up);
+        health.watch("relay", watch);
+        condition.send_replace(Condition::Down("ended".to_owned()));
+        drop(condition);
+        assert_eq!(health.report().status, Status::Down);
+    }
+}

@@ -212,3 +212,79 @@ impl std::fmt::Display for Chain<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_problem_is_a_document_of_its_type() {
+        let problem = Problem::new(StatusCode::CONFLICT, "already-approved", "Approved already")
+            .detail("approved on Monday")
+            .field_error("approver_id", "expected another person")
+            .retry_after(3);
+        let answer = problem.into_response();
+        assert_eq!(answer.status(), StatusCode::CONFLICT);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(answer.headers()[header::RETRY_AFTER], "3");
+        let body = to_bytes(answer.into_body(), 10_000).await.unwrap();
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&body).unwrap(),
+            serde_json::json!({
+                "type": "urn:problem-type:payments:already-approved",
+                "title": "Approved already",
+                "status": 409,
+                "detail": "approved on Monday",
+                "errors": [{ "field": "approver_id", "message": "expected another person" }],
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_error_tells_nothing_internal() {
+        let failure = std::io::Error::other("password of db-7 is wrong");
+        for problem in [Problem::internal(&failure), Problem::unavailable(&failure)] {
+            let body = to_bytes(problem.into_response().into_body(), 10_000)
+                .await
+                .unwrap();
+            assert!(!String::from_utf8_lossy(&body).contains("db-7"));
+        }
+    }
+
+    #[test]
+    fn a_database_that_is_away_is_503_and_a_wrong_statement_500() {
+        assert_eq!(
+            Problem::from(sqlx::Error::PoolTimedOut).status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        assert_eq!(
+            Problem::from(sqlx::Error::RowNotFound).status(),
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the top failed: {0}")]
+    struct Top(#[source] std::io::Error);
+
+    #[test]
+    fn causes_are_printed_once_each() {
+        let quoting_its_cause = Top(std::io::Error::other("the bottom"));
+        assert_eq!(
+            Chain(&quoting_its_cause).to_string(),
+            "the top failed: the bottom"
+        );
+        let silent_about_it = crate::ServeError::Listen {
+            address: ([127, 0, 0, 1], 1).into(),
+            key: "http.listen",
+            source: std::io::Error::other("taken"),
+        };
+        assert!(
+            Chain(&silent_about_it)
+                .to_string()
+                .ends_with("(configured as `http.listen`): taken")
+        );
+    }
+}

@@ -75,3 +75,63 @@ impl fmt::Debug for Cipher {
         f.write_str("Cipher([REDACTED])")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cipher(digit: char) -> Cipher {
+        Cipher::from_hex(&digit.to_string().repeat(64)).unwrap()
+    }
+
+    #[test]
+    fn a_sealed_secret_opens_with_its_key_and_context_only() {
+        let sealed = cipher('a').seal(b"key_1", b"secret").unwrap();
+        assert!(!sealed.windows(6).any(|window| window == b"secret"));
+        assert_eq!(cipher('a').open(b"key_1", &sealed), Ok(b"secret".to_vec()));
+        assert_eq!(
+            cipher('a').open(b"key_2", &sealed),
+            Err(CipherError::Open),
+            "another row"
+        );
+        assert_eq!(
+            cipher('b').open(b"key_1", &sealed),
+            Err(CipherError::Open),
+            "another key"
+        );
+    }
+
+    #[test]
+    fn the_same_secret_is_never_sealed_twice_alike() {
+        let cipher = cipher('a');
+        assert_ne!(cipher.seal(b"", b"secret"), cipher.seal(b"", b"secret"));
+    }
+
+    #[test]
+    fn changed_or_cut_bytes_do_not_open() {
+        let cipher = cipher('a');
+        let sealed = cipher.seal(b"", b"secret").unwrap();
+        for length in 0..sealed.len() {
+            assert_eq!(
+                cipher.open(b"", &sealed[..length]),
+                Err(CipherError::Open),
+                "cut to {length}"
+            );
+            let mut changed = sealed.clone();
+            changed[length] ^= 1;
+            assert_eq!(
+                cipher.open(b"", &changed),
+                Err(CipherError::Open),
+                "changed at {length}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_is_64_hexadecimal_digits_and_is_not_printed() {
+        for key in ["", "abc", &"a".repeat(63), &"g".repeat(64), &"a".repeat(66)] {
+            assert_eq!(Cipher::from_hex(key).err(), Some(CipherError::Key), "{key}");
+        }
+        assert_eq!(format!("{:?}", cipher('a')), "Cipher([REDACTED])");
+    }
+}

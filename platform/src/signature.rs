@@ -159,3 +159,107 @@ fn is_digest(secret: &[u8], payload: &[u8], digest: &[u8]) -> bool {
 fn keyed(secret: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(secret).expect("hmac accepts a key of any length")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &[u8] = b"whsec_test";
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_webhook_is_signed_as_stripe_does_it() {
+        // Computed with: printf '1700000000.{"id":1}' | openssl dgst -sha256 -hmac whsec_test
+        let expected = "t=1700000000,v1=2f441ba4b3b2d50d28a9ab9d9fd8880376ecd1eb5d0435401553f5d8d0a5dcf8";
+        let signature = Signature::sign_webhook(SECRET, at(1_700_000_000), br#"{"id":1}"#);
+        assert_eq!(signature.to_string(), expected);
+    }
+
+    #[test]
+    fn a_signature_holds_for_its_secret_body_and_time_only() {
+        let now = at(1_700_000_000);
+        let sent: Signature = Signature::sign_webhook(SECRET, now, b"body")
+            .to_string()
+            .parse()
+            .unwrap();
+        assert_eq!(sent.verify_webhook([SECRET], now, b"body"), Ok(()));
+        assert_eq!(
+            sent.verify_webhook([SECRET], now, b"bodY"),
+            Err(SignatureError::Mismatch)
+        );
+        assert_eq!(
+            sent.verify_webhook([b"other"], now, b"body"),
+            Err(SignatureError::Mismatch)
+        );
+        assert_eq!(
+            sent.verify_webhook([b"other", SECRET as &[u8]], now, b"body"),
+            Ok(()),
+            "a rotated secret"
+        );
+        let moved: Signature = sent
+            .to_string()
+            .replace("t=1700000000", "t=1700000001")
+            .parse()
+            .unwrap();
+        assert_eq!(
+            moved.verify_webhook([SECRET], now, b"body"),
+            Err(SignatureError::Mismatch)
+        );
+    }
+
+    #[test]
+    fn a_signature_is_stale_after_five_minutes_either_way() {
+        let signature = Signature::sign_webhook(SECRET, at(1_000), b"");
+        for (now, expected) in [
+            (at(700), Ok(())),
+            (at(1_300), Ok(())),
+            (at(699), Err(SignatureError::Stale)),
+            (at(1_301), Err(SignatureError::Stale)),
+        ] {
+            assert_eq!(signature.verify_webhook([SECRET], now, b""), expected, "{now}");
+        }
+        let hostile: Signature = format!("t={},v1=00", i64::MIN).parse().unwrap();
+        assert_eq!(
+            hostile.verify_webhook([SECRET], at(0), b""),
+            Err(SignatureError::Stale)
+        );
+    }
+
+    #[test]
+    fn one_of_several_digests_is_enough_and_other_versions_are_skipped() {
+        let now = at(1_000);
+        let good = Signature::sign_webhook(SECRET, now, b"x").to_string();
+        let digest = good.split("v1=").nth(1).unwrap();
+        let header = format!("t=1000, v0=zz, v1={}, v1={digest}", "00".repeat(32));
+        assert_eq!(
+            header
+                .parse::<Signature>()
+                .unwrap()
+                .verify_webhook([SECRET], now, b"x"),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn what_has_not_the_form_is_refused() {
+        let too_many = format!("t=1{}", ",v1=00".repeat(MAX_DIGESTS + 1));
+        for header in [
+            "",
+            "t=1",
+            "v1=00",
+            "t=x,v1=00",
+            "t=1,v1=xyz",
+            "nonsense",
+            &too_many,
+        ] {
+            assert_eq!(
+                header.parse::<Signature>(),
+                Err(SignatureError::Malformed),
+                "{header:?}"
+            );
+        }
+    }
+}

@@ -215,3 +215,95 @@ impl TryFrom<String> for Network {
         text.parse()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(networks: &[&str]) -> AddressPolicy {
+        AddressPolicy::PublicOr(networks.iter().map(|network| network.parse().unwrap()).collect())
+    }
+
+    #[test]
+    fn our_own_networks_are_not_public() {
+        for address in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "192.0.0.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::7f00:1",
+            "fc00::1",
+            "fe80::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+        ] {
+            assert!(
+                !policy(&[]).allows(address.parse().unwrap()),
+                "{address} was taken for public"
+            );
+        }
+    }
+
+    #[test]
+    fn public_addresses_are_public() {
+        for address in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.128.0.1",
+            "172.32.0.1",
+            "2606:4700::1111",
+            "::ffff:8.8.8.8",
+        ] {
+            assert!(policy(&[]).allows(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn listed_networks_are_allowed_and_their_neighbours_are_not() {
+        let policy = policy(&["127.0.0.0/8", "10.20.0.0/16", "fd00::/8", "192.168.0.7/32"]);
+        for (address, allowed) in [
+            ("127.9.9.9", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.20.255.1", true),
+            ("10.21.0.1", false),
+            ("fd12::1", true),
+            ("fc12::1", false),
+            ("192.168.0.7", true),
+            ("192.168.0.8", false),
+        ] {
+            assert_eq!(policy.allows(address.parse().unwrap()), allowed, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_network_of_length_zero_holds_its_family() {
+        let all: Network = "0.0.0.0/0".parse().unwrap();
+        assert!(all.contains("10.0.0.1".parse().unwrap()) && !all.contains("::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for text in [
+            "",
+            "127.0.0.1",
+            "127.0.0.0/33",
+            "::/129",
+            "127.0.0.0/-1",
+            "localhost/8",
+        ] {
+            assert!(text.parse::<Network>().is_err(), "{text}");
+        }
+    }
+}
