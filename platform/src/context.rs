@@ -16,7 +16,7 @@ use crate::auth::TokenVerifier;
 use crate::client::{self, Client};
 use crate::config::{Common, Settings};
 use crate::health::{Health, Reporter};
-use crate::http::{self, Internal, Listener};
+use crate::http::{self, Bounds, Internal, Listener};
 use crate::problem::Chain;
 use crate::serve::DRAIN;
 use crate::service::ServeError;
@@ -223,7 +223,7 @@ impl<C> Context<C> {
         tracing::info!(address = %listener.address(), "serving");
         self.0.start.up();
         let routes = http::guard(public, self.common().limits);
-        let serving = http::run(listener, routes, self.shutdown(), DRAIN);
+        let serving = http::run(listener, routes, self.shutdown(), Bounds::draining_within(DRAIN));
         let announcing = async {
             self.shutdown().cancelled().await;
             self.0.start.down("shutting down");

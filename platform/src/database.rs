@@ -1,11 +1,14 @@
 //! The service's own PostgreSQL: how to connect, which failures are the database's and not ours, and when to try again.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, PgPool};
+use url::Url;
 
 mod migrations;
 mod probe;
@@ -51,7 +54,11 @@ pub fn pool(service: &str, database: &Database) -> Result<PgPool, UrlError> {
 
 /// The configured database, under the service's name.
 fn connect_options(service: &str, database: &Database) -> Result<PgConnectOptions, UrlError> {
-    let options: PgConnectOptions = database.url.expose_secret().parse().map_err(|_| UrlError)?;
+    let url: Url = database.url.expose_secret().parse().map_err(|_| UrlError)?;
+    if !matches!(url.scheme(), "postgres" | "postgresql") {
+        return Err(UrlError);
+    }
+    let options = PgConnectOptions::from_url(&url).map_err(|_| UrlError)?;
     Ok(options.application_name(service))
 }
 
@@ -87,20 +94,20 @@ fn is_conflict_code(code: &str) -> bool {
 pub fn is_conflict(failure: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(failure);
     while let Some(error) = cause {
-        let code = match (
-            error.downcast_ref::<sqlx::Error>(),
-            error.downcast_ref::<PgDatabaseError>(),
-        ) {
-            (Some(error), _) => error.as_database_error().and_then(|error| error.code()),
-            (None, Some(error)) => Some(error.code().into()),
-            (None, None) => None,
-        };
-        if code.is_some_and(|code| is_conflict_code(&code)) {
+        if code_of(error).is_some_and(|code| is_conflict_code(&code)) {
             return true;
         }
         cause = error.source();
     }
     false
+}
+
+/// The SQLSTATE, if this is sqlx's error or, where a transparent error hides that one, its cause.
+fn code_of<'a>(error: &'a (dyn Error + 'static)) -> Option<Cow<'a, str>> {
+    match error.downcast_ref::<sqlx::Error>() {
+        Some(error) => error.as_database_error()?.code(),
+        None => error.downcast_ref::<Box<dyn DatabaseError>>()?.code(),
+    }
 }
 
 /// Runs a transaction, from its `begin` to its `commit`, again while it conflicts with others, a few times.

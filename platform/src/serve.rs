@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Settings;
 use crate::context::Context;
 use crate::database::{self, Expected};
-use crate::http::{self, Internal, Listener};
+use crate::http::{self, Bounds, Internal, Listener};
 use crate::service::{ServeError, Service};
 
 /// How long requests in work may take to finish once shutdown has begun.
@@ -37,7 +37,12 @@ pub(crate) async fn serve<S: Service>(settings: Settings<S::Config>) -> Result<(
     let routes = http::operations_router(internal, context.health().clone(), token);
     let routes = http::guard(routes, context.common().limits);
     // Operators see the service until its last task has ended.
-    let serve_operators = http::run(operations, routes, ended.clone(), DRAIN_OPERATIONS);
+    let serve_operators = http::run(
+        operations,
+        routes,
+        ended.clone(),
+        Bounds::draining_within(DRAIN_OPERATIONS),
+    );
     let serve_service = async {
         let outcome = run::<S>(&context).await;
         ended.cancel();

@@ -83,3 +83,61 @@ impl Tasks {
         self.shutdown.cancel();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn tasks() -> (Tasks, CancellationToken) {
+        let shutdown = CancellationToken::new();
+        (Tasks::new(shutdown.clone()), shutdown)
+    }
+
+    async fn failure_of(task: impl Future<Output = Result<(), String>> + Send + 'static) -> String {
+        let (tasks, shutdown) = tasks();
+        tasks.spawn("payouts", task);
+        tokio::time::timeout(SOON, shutdown.cancelled())
+            .await
+            .expect("the service goes down with its task");
+        tasks.take_failure().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_too_early_takes_the_service_down_and_is_named() {
+        assert_eq!(failure_of(async { Ok(()) }).await, "task payouts ended by itself");
+        assert_eq!(
+            failure_of(async { Err("no bank".to_owned()) }).await,
+            "task payouts failed: no bank"
+        );
+        assert_eq!(failure_of(async { panic!("bug") }).await, "task payouts panicked");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_at_shutdown_is_no_failure() {
+        let (tasks, shutdown) = tasks();
+        let until = shutdown.clone();
+        tasks.spawn("payouts", async move {
+            until.cancelled().await;
+            Ok::<(), String>(())
+        });
+        shutdown.cancel();
+        assert!(tasks.finish(SOON).await);
+        assert!(tasks.take_failure().is_none());
+    }
+
+    #[tokio::test]
+    async fn owned_work_outlives_its_request_and_is_awaited_at_shutdown() {
+        let (tasks, shutdown) = tasks();
+        let (go, may_go) = tokio::sync::oneshot::channel::<()>();
+        drop(tasks.own(async move { may_go.await }));
+        shutdown.cancel();
+        assert!(
+            !tasks.finish(Duration::from_millis(20)).await,
+            "it is still under way"
+        );
+        go.send(()).unwrap();
+        assert!(tasks.finish(SOON).await);
+    }
+}

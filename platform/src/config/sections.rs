@@ -4,9 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use eventing::KafkaSettings;
-use jsonwebtoken::Algorithm;
-use secrecy::SecretString;
-use serde::Deserialize;
+use jsonwebtoken::{Algorithm, AlgorithmFamily};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
 /// What every service is told; its own sections are `Service::Config`.
@@ -61,6 +62,7 @@ pub struct Operations {
     /// Address of the operators' listener; 127.0.0.1 and the public port + 1000 when not given.
     pub listen: Option<SocketAddr>,
     /// Bearer token that the internal endpoints ask for.
+    #[serde(deserialize_with = "not_empty")]
     pub service_token: SecretString,
 }
 
@@ -128,6 +130,7 @@ pub struct Trust {
     /// `aud` that its tokens must carry for us.
     pub audience: String,
     /// The only signature algorithms accepted from it.
+    #[serde(deserialize_with = "asymmetric")]
     pub algorithms: Vec<Algorithm>,
     /// What kind of caller its tokens name.
     pub principal: PrincipalKind,
@@ -185,4 +188,27 @@ impl Default for Limits {
             timeout_ms: 10_000,
         }
     }
+}
+
+/// A key that is public must not be taken for a shared secret: with HMAC, who can verify can sign.
+fn asymmetric<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Algorithm>, D::Error> {
+    let algorithms = Vec::<Algorithm>::deserialize(deserializer)?;
+    if algorithms.is_empty()
+        || algorithms
+            .iter()
+            .any(|algorithm| algorithm.family() == AlgorithmFamily::Hmac)
+    {
+        return Err(D::Error::custom(
+            "expected one or more algorithms with public keys, such as ES256",
+        ));
+    }
+    Ok(algorithms)
+}
+
+fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    let secret = SecretString::deserialize(deserializer)?;
+    if secret.expose_secret().is_empty() {
+        return Err(D::Error::custom("expected a secret that is not empty"));
+    }
+    Ok(secret)
 }

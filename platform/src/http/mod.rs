@@ -9,7 +9,7 @@ mod server;
 
 pub use extract::{Json, Path, Query, RawBody};
 pub(crate) use operations::{Internal, router as operations_router};
-pub(crate) use server::{Listener, run};
+pub(crate) use server::{Bounds, Listener, run};
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};

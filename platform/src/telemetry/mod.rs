@@ -9,6 +9,7 @@ use opentelemetry::{global, propagation};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 mod setup;
+mod verbosity;
 
 pub use setup::TelemetryError;
 pub(crate) use setup::init;

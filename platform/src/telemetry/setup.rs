@@ -11,6 +11,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
+use super::verbosity::Verbosity;
 use crate::config::{LogFormat, Telemetry};
 
 /// Upper bounds of the buckets of every histogram in seconds, from half a millisecond to half a minute.
@@ -54,18 +55,17 @@ pub(crate) fn init(service: &'static str, telemetry: &Telemetry) -> Result<Guard
     global::set_text_map_propagator(TraceContextPropagator::new());
     global::set_tracer_provider(guard.tracer.clone());
     global::set_meter_provider(guard.meter.clone());
-    let traces = tracing_opentelemetry::layer()
-        .with_tracer(guard.tracer.tracer(service))
-        .with_filter(tracing_subscriber::filter::LevelFilter::INFO);
+    let traces = tracing_opentelemetry::layer().with_tracer(guard.tracer.tracer(service));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match telemetry.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
-    let filter = EnvFilter::builder().parse(&telemetry.log)?;
+    let verbosity = Verbosity(EnvFilter::builder().parse(&telemetry.log)?);
     tracing_subscriber::registry()
+        .with(verbosity)
         .with(traces)
-        .with(lines.with_filter(filter))
+        .with(lines)
         .try_init()?;
     log_panics();
     Ok(guard)
@@ -76,7 +76,7 @@ fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let message = panic.payload_as_str().unwrap_or("without a message");
-        tracing::error!(place, message, "panicked");
+        tracing::error!(place, panic = message, "panicked");
     }));
 }
 

@@ -1,0 +1,17 @@
+//! What the platform promises its services, seen from outside: real HTTP on loopback, a real PostgreSQL, real processes.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where it is wrong"
+)]
+#![expect(clippy::indexing_slicing, reason = "a test ends where it is wrong")]
+
+mod auth;
+mod breaker;
+mod calls;
+mod database;
+mod requests;
+mod service;
+mod support;
