@@ -54,7 +54,7 @@ impl Breaker {
 
     /// Asks to make one request now.
     pub fn permit(&self) -> Result<Permit, Open> {
-        let admitted = self.change(|machine, now| machine.admit(now));
+        let admitted = self.change(Machine::admit);
         match admitted {
             Ok(token) => Ok(Permit {
                 breaker: self.clone(),
@@ -147,7 +147,7 @@ impl Breakers {
     /// More endpoints than this are not told apart for long: the ones least used are forgotten, which closes their breaker.
     pub const MAX: u64 = 10_000;
     /// A breaker nobody asked for this long has nothing left in its window.
-    const FORGET_AFTER: Duration = Duration::from_secs(600);
+    const FORGET_AFTER: Duration = Duration::from_mins(10);
 
     /// No breakers yet. `family` is their common label in metrics: endpoints are too many to be labels.
     pub fn new(family: &'static str) -> Self {

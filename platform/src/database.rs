@@ -24,7 +24,7 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// A lock not had by then means that something else is stuck.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(8);
 /// A transaction that does nothing for this long is ended by the server, with its locks.
-const IDLE_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TRANSACTION_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a request waits for a free connection before it is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a transaction is tried that conflicts with others.

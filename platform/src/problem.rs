@@ -18,7 +18,11 @@ pub const TYPE_PREFIX: &str = "urn:problem-type:payments:";
 
 /// A problem on its way to the client: `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+// Boxed, because a problem is the error of every handler: their results stay small.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
     status: StatusCode,
     slug: Cow<'static, str>,
     title: Cow<'static, str>,
@@ -66,27 +70,27 @@ impl Problem {
         slug: impl Into<Cow<'static, str>>,
         title: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
+        Self(Box::new(Parts {
             status,
             slug: slug.into(),
             title: title.into(),
             detail: None,
             errors: Vec::new(),
             headers: HeaderMap::new(),
-        }
+        }))
     }
 
     /// Says what is particular about this occurrence. It is sent to the client: no internals, no personal data.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// Adds a field that was refused.
     #[must_use]
     pub fn field_error(mut self, field: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        self.errors.push(FieldError {
+        self.0.errors.push(FieldError {
             field: field.into(),
             message: message.into(),
         });
@@ -96,7 +100,7 @@ impl Problem {
     /// Adds a response header.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.0.headers.insert(name, value);
         self
     }
 
@@ -148,28 +152,28 @@ impl Problem {
 
     /// The status it will be sent with.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// The last part of its `type`.
     pub fn slug(&self) -> &str {
-        &self.slug
+        &self.0.slug
     }
 
     /// The fields that were refused so far.
     pub fn field_errors(&self) -> &[FieldError] {
-        &self.errors
+        &self.0.errors
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let document = ProblemDocument {
-            type_uri: format!("{TYPE_PREFIX}{}", self.slug),
-            title: self.title,
-            status: self.status.as_u16(),
-            detail: self.detail,
-            errors: self.errors,
+            type_uri: format!("{TYPE_PREFIX}{}", self.0.slug),
+            title: self.0.title,
+            status: self.0.status.as_u16(),
+            detail: self.0.detail,
+            errors: self.0.errors,
             trace_id: telemetry::current_trace_id(),
         };
         let body = serde_json::to_vec(&document).unwrap_or_default();
@@ -177,7 +181,7 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         )];
-        (self.status, self.headers, content_type, body).into_response()
+        (self.0.status, self.0.headers, content_type, body).into_response()
     }
 }
 

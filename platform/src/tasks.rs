@@ -131,7 +131,7 @@ mod tests {
     async fn owned_work_outlives_its_request_and_is_awaited_at_shutdown() {
         let (tasks, shutdown) = tasks();
         let (go, may_go) = tokio::sync::oneshot::channel::<()>();
-        drop(tasks.own(async move { may_go.await }));
+        drop(tasks.own(may_go));
         shutdown.cancel();
         assert!(
             !tasks.finish(Duration::from_millis(20)).await,

@@ -44,10 +44,9 @@ impl Service for Greeter {
 
     async fn serve(service: Context) -> Result<(), ServeError> {
         service.outbox().await?;
-        let public = Router::new().route("/api/v1/greetings/{name}", get(greet)).route(
-            "/api/v1/mistakes",
-            get(async || -> String { panic!("a mistake") }),
-        );
+        let public = Router::new()
+            .route("/api/v1/greetings/{name}", get(greet))
+            .route("/api/v1/mistakes", get(make_a_mistake));
         let internal = Router::new().route("/internal/v1/count", get(count));
         let (public, internal) = (
             public.with_state(service.clone()),
@@ -55,6 +54,11 @@ impl Service for Greeter {
         );
         service.serve_http(public, internal).await
     }
+}
+
+#[expect(clippy::panic, reason = "shows what becomes of one")]
+async fn make_a_mistake() {
+    panic!("a mistake")
 }
 
 #[derive(Serialize)]

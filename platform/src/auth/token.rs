@@ -83,10 +83,8 @@ impl TokenVerifier {
             ),
             trust: trust.clone(),
         };
-        Self {
-            issuers: trust.iter().map(issuer).collect(),
-            clock: clock.clone(),
-        }
+        let issuers = trust.iter().map(issuer).collect();
+        Self { issuers, clock }
     }
 
     /// The caller named by the request's `Authorization` header.

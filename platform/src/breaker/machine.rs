@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Outcomes older than this no longer count.
-pub const WINDOW: Duration = Duration::from_secs(60);
+pub const WINDOW: Duration = Duration::from_mins(1);
 /// Below this many outcomes in the window nothing is concluded from them.
 pub const MIN_REQUESTS: usize = 5;
 /// The share of failures, in percent, from which on the breaker opens.
@@ -72,7 +72,7 @@ impl Machine {
         match self.state {
             State::Closed { .. } => {}
             State::Open { until } if now >= until => self.enter(State::HalfOpen),
-            State::Open { until } => return Err(until - now),
+            State::Open { until } => return Err(until.saturating_sub(now)),
             // The probe's outcome decides; nobody knows when it comes.
             State::HalfOpen => return Err(Duration::from_secs(1)),
         }
@@ -80,6 +80,10 @@ impl Machine {
     }
 
     /// Takes the outcome of an admitted request.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a token stands for one request and is used up with it"
+    )]
     pub fn record(&mut self, token: Token, outcome: Outcome, now: Duration) {
         let Token { epoch } = token;
         if epoch != self.epoch {
@@ -130,7 +134,11 @@ impl Machine {
 
 fn remember(outcomes: &mut VecDeque<(Duration, bool)>, now: Duration, failed: bool) {
     outcomes.push_back((now, failed));
-    while outcomes.len() > MAX_OUTCOMES || outcomes.front().is_some_and(|(at, _)| now - *at > WINDOW) {
+    while outcomes.len() > MAX_OUTCOMES
+        || outcomes
+            .front()
+            .is_some_and(|(at, _)| now.saturating_sub(*at) > WINDOW)
+    {
         outcomes.pop_front();
     }
 }
@@ -260,7 +268,7 @@ mod tests {
     impl Specification {
         fn admits(&self, now: Duration) -> bool {
             self.opened_at
-                .is_none_or(|at| now - at >= Duration::from_secs(30))
+                .is_none_or(|at| now.saturating_sub(at) >= Duration::from_secs(30))
         }
 
         fn record(&mut self, outcome: Outcome, now: Duration) {
@@ -273,7 +281,7 @@ mod tests {
                     let recent = self
                         .outcomes
                         .iter()
-                        .filter(|(at, _)| now - *at <= Duration::from_secs(60));
+                        .filter(|(at, _)| now.saturating_sub(*at) <= Duration::from_mins(1));
                     let (failed, all) = recent.fold((0, 0), |(failed, all), (_, outcome)| {
                         (failed + u32::from(*outcome == Outcome::Failure), all + 1)
                     });

@@ -29,8 +29,11 @@ pub enum Lookup {
     /// The system's resolver.
     System,
     /// This function: a test decides, also differently the second time.
-    Given(Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+    Given(LookupFunction),
 }
+
+/// From a name to its addresses.
+pub type LookupFunction = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
 
 /// An address that must not be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -164,7 +167,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || is_reserved)
 }
 
-/// Only global unicast (2000::/3), without the parts that lead to IPv4 addresses or are for documentation.
+/// Only global unicast (`2000::/3`), without the parts that lead to IPv4 addresses or are for documentation.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();
     let is_global_unicast = a & 0xe000 == 0x2000;

@@ -38,9 +38,9 @@ pub(super) async fn send(
         span.record("http.response.status_code", answer.status.as_u16());
     }
     if is_failure(&outcome) {
-        permit.failure()
+        permit.failure();
     } else {
-        permit.success()
+        permit.success();
     }
     outcome
 }

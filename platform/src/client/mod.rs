@@ -19,7 +19,7 @@ mod exchange;
 mod request;
 mod retry;
 
-pub use address::{AddressPolicy, Forbidden, Lookup, Network, NetworkError};
+pub use address::{AddressPolicy, Forbidden, Lookup, LookupFunction, Network, NetworkError};
 pub use answer::Answer;
 pub use error::{CallError, ClientError, NotSent, Unknown};
 pub use request::Request;

@@ -49,10 +49,6 @@ fn generic(status: StatusCode) -> Problem {
 }
 
 /// A handler that panicked: the panic hook has logged it, with its place, and the client learns the trace id.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature is given by tower-http"
-)]
 pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response<Body> {
     Problem::internal_already_logged().into_response()
 }

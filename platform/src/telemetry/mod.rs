@@ -31,7 +31,7 @@ pub(crate) fn trace_id_of(span: &tracing::Span) -> Option<String> {
 pub(crate) fn inject_trace(headers: &mut HeaderMap) {
     let context = tracing::Span::current().context();
     global::get_text_map_propagator(|propagator| {
-        propagator.inject_context(&context, &mut Headers(&mut *headers))
+        propagator.inject_context(&context, &mut Headers(&mut *headers));
     });
 }
 

@@ -188,8 +188,8 @@ async fn a_token_holds_for_its_audience_and_time_only() {
         (false, without("sub")),
         (false, without("iss")),
     ] {
-        let verified = verifier.verify(&token).await;
-        assert_eq!(verified.is_ok(), accepted, "{verified:?}");
+        let outcome = verifier.verify(&token).await;
+        assert_eq!(outcome.is_ok(), accepted, "{outcome:?}");
     }
 }
 
@@ -286,7 +286,7 @@ async fn without_any_key_nobody_is_refused_for_good() {
     running.spawn(async move {
         axum::serve(listener, Router::new().route("/jwks.json", jwks))
             .await
-            .unwrap()
+            .unwrap();
     });
     clock.advance(SignedDuration::from_secs(11));
     assert!(verifier.verify(&token).await.is_ok());

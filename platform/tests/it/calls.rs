@@ -252,13 +252,19 @@ async fn redirects_are_answers_and_are_not_followed() {
 
 #[tokio::test]
 async fn a_retry_waits_as_long_as_it_is_asked_to_and_not_beyond_the_deadline() {
-    let count = Arc::new(AtomicUsize::new(0));
     async fn busy(State(count): State<Arc<AtomicUsize>>) -> Response {
-        if count.fetch_add(1, Ordering::SeqCst) == 0 {
-            return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")]).into_response();
-        }
-        (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "3600")]).into_response()
+        let retry_after = if count.fetch_add(1, Ordering::SeqCst) == 0 {
+            "1"
+        } else {
+            "3600"
+        };
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            [(header::RETRY_AFTER, retry_after)],
+        )
+            .into_response()
     }
+    let count = Arc::new(AtomicUsize::new(0));
     let server = Server::start(Router::new().route("/", get(busy)).with_state(count.clone())).await;
     let started_at = Instant::now();
     let answer = patient().get(server.url("/")).send().await.unwrap();

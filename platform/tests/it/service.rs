@@ -64,7 +64,7 @@ impl Settings {
         }
     }
 
-    fn with(mut self, key: &str, value: impl ToString) -> Self {
+    fn with(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         self.variables
             .push((format!("GREETER__{key}"), value.to_string()));
         self
@@ -99,7 +99,7 @@ impl Settings {
             stderr
                 .lines()
                 .map_while(Result::ok)
-                .for_each(|line| log.lock().unwrap().push(line))
+                .for_each(|line| log.lock().unwrap().push(line));
         });
         Greeter {
             child,
@@ -299,9 +299,9 @@ async fn a_service_serves_is_watched_and_ends_in_order() {
     let mut greeter = settings.serve();
     greeter.until_ready().await;
 
-    let greeted = greeter.public("/api/v1/greetings/Ada").await;
+    let answer = greeter.public("/api/v1/greetings/Ada").await;
     assert_eq!(
-        greeted.json::<Value>().unwrap(),
+        answer.json::<Value>().unwrap(),
         serde_json::json!({ "greeting": "Hello Ada", "times": 1 })
     );
     assert!(greeter.operations("/health/live").await.is_success());
