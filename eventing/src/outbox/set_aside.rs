@@ -224,6 +224,8 @@ async fn release(tx: &mut PgTransaction<'_>, seq: i64) -> Result<(), sqlx::Error
              delete from eventing.outbox_blocked as row using unblocked
              where row.topic = unblocked.topic and row.key = unblocked.key
              returning row.*
+         ), counted as (
+             update eventing.outbox_releases set releases = releases + 1
          )
          insert into eventing.outbox (seq, topic, key, sequence, payload, headers, created_at)
          select seq, topic, key, sequence, payload, headers, created_at from released",

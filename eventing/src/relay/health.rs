@@ -37,6 +37,11 @@ impl Health {
         self.update(|known| known.holding = None);
     }
 
+    /// Another replica does the work.
+    pub(super) fn standing_by(&self) {
+        self.update(|known| *known = Known::default());
+    }
+
     /// How many rows are set aside.
     pub(super) fn set_aside(&self, rows: i64) {
         self.update(|known| known.set_aside = rows);

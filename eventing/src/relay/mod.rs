@@ -4,7 +4,8 @@
 //! events appear in the order of their sequence, with no gap. It rests on four things:
 //!
 //! 1. One statement, hence one snapshot, reads all visible rows from the bottom, by `seq`. There is no cursor that a late
-//!    commit could fall behind, and no gate that a long transaction could hold shut.
+//!    commit could fall behind, and no gate that a long transaction could hold shut. (The `floor` is neither: it spares a
+//!    read the numbers of which no row can come any more.)
 //! 2. A row is deleted after its record was acknowledged, on the very connection whose session holds the lock.
 //! 3. A producer never gives up on a record by itself. If it fails, it is thrown away with everything behind the failed
 //!    record, and a new one starts at the first row that is left.
@@ -14,10 +15,12 @@
 //! What a newcomer gets wrong: `seq` orders the events of one aggregate and says nothing about two.
 
 mod failures;
+mod floor;
 mod health;
 mod leader;
 mod metrics;
 mod publisher;
+mod rows;
 mod session;
 mod span;
 mod topics;
@@ -114,12 +117,11 @@ impl Relay {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), RelayError> {
         let parts = Parts {
             health: Health::new(self.condition.clone()),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(self.clock()),
             vacuum: Vacuum::default(),
         };
         let outcome = tokio::select! {
             outcome = self.lead_again_and_again(&parts, &shutdown) => outcome,
-            () = parts.metrics.watch_outbox(&self.pool, self.clock(), &parts.health) => Ok(()),
             () = parts.vacuum.run(&self.pool) => Ok(()),
         };
         if let Err(error) = &outcome {
@@ -163,7 +165,7 @@ impl Relay {
         };
         let mut leader = leader?;
         while !leader.try_lead().await? {
-            parts.health.working();
+            parts.health.standing_by();
             hold.reset();
             if shutdown
                 .run_until_cancelled(tokio::time::sleep(STAND_BY))

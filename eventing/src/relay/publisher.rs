@@ -12,7 +12,7 @@ use rdkafka::producer::{
 use rdkafka::{ClientConfig, ClientContext};
 use tokio::sync::Notify;
 
-use super::leader::Row;
+use super::rows::Row;
 use super::topics;
 use crate::{KafkaSettings, headers};
 

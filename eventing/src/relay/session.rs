@@ -4,10 +4,13 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::failures::{is_about_the_record, is_consequence};
+use super::floor::Rising;
 use super::health::Health;
-use super::leader::{Leader, LeaderError, PROBE_EVERY, Row};
+use super::leader::{Leader, LeaderError, PROBE_EVERY};
+
 use super::metrics::Metrics;
 use super::publisher::{Publisher, Refusal, Report};
+use super::rows::Row;
 use super::span::send_span;
 use super::topics::{self, Topics, Verdict};
 use super::vacuum::Deletions;
@@ -19,6 +22,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+/// How often the outbox is looked at for the gauges.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After so long without all acknowledgements, the relay says that it is held up.
 const HELD_UP_AFTER: Duration = Duration::from_secs(5);
 
@@ -28,6 +33,8 @@ pub(super) struct Session<'a> {
     health: &'a Health,
     metrics: &'a Metrics,
     deletions: Deletions<'a>,
+    rising: Rising,
+    look_at: Instant,
     config: rdkafka::ClientConfig,
     topics: Topics,
     wake: Wake,
@@ -74,6 +81,8 @@ impl<'a> Session<'a> {
             health: &parts.health,
             metrics: &parts.metrics,
             deletions: parts.vacuum.deletions(),
+            rising: Rising::new(),
+            look_at: Instant::now(),
             config: relay.producer_config(),
             topics: Topics::new(relay.settings.unknown_topic_grace),
             wake: Wake::new(relay.outbox.wake()),
@@ -106,6 +115,8 @@ impl<'a> Session<'a> {
     ) -> Result<(), PublishError> {
         while !shutdown.is_cancelled() {
             self.ask_for_held_topics(publisher).await?;
+            self.rising.rise(&mut self.leader).await?;
+            self.look().await?;
             let Some(rows) = shutdown.run_until_cancelled(self.read()).await else {
                 break;
             };
@@ -136,8 +147,19 @@ impl<'a> Session<'a> {
         };
         let held = self.topics.held(Instant::now());
         self.leader
-            .read(limit, i64::from(settings.batch_bytes), &held)
+            .read(limit, i64::from(settings.batch_bytes), &held, self.rising.floor())
             .await
+    }
+
+    /// Looks every few seconds how much there is to do.
+    async fn look(&mut self) -> Result<(), LeaderError> {
+        if Instant::now() >= self.look_at {
+            let glance = self.leader.glance(self.rising.floor()).await?;
+            self.metrics.seen(glance);
+            self.health.set_aside(glance.set_aside);
+            self.look_at = Instant::now() + LOOK_EVERY;
+        }
+        Ok(())
     }
 
     /// Takes rows of blocked aggregates out of the way, and keeps the others.
@@ -193,6 +215,7 @@ impl<'a> Session<'a> {
                 () = tokio::time::sleep(PROBE_EVERY) => {}
             }
             self.leader.probe().await?;
+            self.look().await?;
             if let Some(error) = publisher.fatal_error() {
                 return Err(PublishError::Fatal(error));
             }
@@ -247,6 +270,7 @@ impl<'a> Session<'a> {
         let marked = self.leader.mark(&seqs).await?;
         crash_point("relay.mark.after");
         self.deletions.add(marked);
+        self.rising.deleted();
         if marked != seqs.len() as u64 {
             tracing::error!(
                 published = seqs.len(),
@@ -337,6 +361,7 @@ impl<'a> Session<'a> {
         tracing::warn!(%error, "the relay starts a new producer at the first unpublished row");
         self.health.holding(error.to_string());
         let _ = shutdown.run_until_cancelled(self.hold.pause()).await;
-        self.leader.probe().await
+        self.leader.probe().await?;
+        self.look().await
     }
 }

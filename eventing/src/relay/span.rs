@@ -2,7 +2,7 @@
 
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::leader::Row;
+use super::rows::Row;
 use crate::headers::{RecordHeaders, TRACEPARENT};
 use crate::trace;
 

@@ -63,6 +63,6 @@ pub(super) async fn notify_at_every_insert(connection: &mut PgConnection) {
 
 /// A producer that gives up on a record after a while, and goes on with the next.
 pub(super) fn giving_up(mut config: ClientConfig) -> ClientConfig {
-    config.set("message.timeout.ms", "1000");
+    config.set("message.timeout.ms", "3000");
     config
 }
