@@ -43,7 +43,7 @@ fn orders_that_make_no_sense_are_refused_each_with_its_own_problem() {
         let huge = with("amount", json!(0)).replace("\"amount\":0", "\"amount\":9223372036854775808");
         for (body, status, problem) in [
             ("{".to_owned(), 400, "not-json"),
-            (large, 413, "payload-too-large"),
+            (large, 413, "too-large"),
             (with("colour", json!("red")), 422, "unknown-field"),
             (with("currency", json!("EURO")), 422, "unknown-currency"),
             (with("currency", json!("eur")), 422, "unknown-currency"),
