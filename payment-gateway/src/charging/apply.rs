@@ -9,7 +9,7 @@ use super::{Charging, ChargingError, conflict};
 use crate::domain::observation::Outcome;
 use crate::domain::payment::Transition;
 use crate::domain::psp::{PspObjects, PspPayment, PspRefund};
-use crate::domain::work::pause_after;
+use crate::domain::work::{Absence, pause_after};
 use crate::domain::{Closing, Payment, PaymentState, Refund};
 use crate::store;
 use crate::store::payments::Locked;
@@ -59,6 +59,11 @@ impl Charging {
         let Locked { payment, attempts } =
             locked.ok_or_else(|| ChargingError::Missing(payment_no.to_string()))?;
         let old_sequence = payment.sequence;
+        // Somebody may have posted since it was found to be absent: what counts is what holds now, under the lock.
+        let finding = match finding {
+            Finding::Absent if !matches!(payment.absence(attempts, now), Absence::Final) => &Finding::Unknown,
+            finding => finding,
+        };
         let (payment, outcomes) = take_in(payment, attempts.count, finding, now);
         store::payments::update(&mut tx, &payment, old_sequence, now + pause_after(attempts.count)).await?;
         let changed = self.tell(&mut tx, payment_no, None, outcomes, now).await?;
@@ -90,6 +95,12 @@ impl Charging {
             .await?
             .ok_or_else(missing)?;
         let old_sequence = payment.sequence;
+        let finding = match finding {
+            RefundFinding::Absent if !matches!(refund.absence(attempts, now), Absence::Final) => {
+                &RefundFinding::Unknown
+            }
+            finding => finding,
+        };
         let (payment, refund, outcome) = take_in_refund(payment, refund, finding, now);
         store::refunds::update(&mut tx, &refund, now + pause_after(attempts.count)).await?;
         if payment.sequence != old_sequence {

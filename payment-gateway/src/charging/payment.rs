@@ -92,8 +92,14 @@ impl Charging {
         let now = self.clock.now();
         match payment.absence(attempts, now) {
             Absence::Post => {
-                store::work::posting_payment(&self.pool, payment.payment_no, now).await?;
-                Ok(self.post(payment).await)
+                if !store::work::posting_payment(&self.pool, payment.payment_no, now).await? {
+                    return Ok(Finding::Unknown);
+                }
+                // That this call did not go out proves nothing about the one before it.
+                Ok(match self.post(payment).await {
+                    Finding::NotSent => Finding::Unknown,
+                    finding => finding,
+                })
             }
             Absence::Wait => Ok(Finding::Unknown),
             Absence::Final => Ok(Finding::Absent),

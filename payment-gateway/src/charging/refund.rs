@@ -69,7 +69,9 @@ impl Charging {
         let now = self.clock.now();
         match refund.absence(known.attempts, now) {
             Absence::Post => {
-                store::work::posting_refund(&self.pool, refund.refund_no, now).await?;
+                if !store::work::posting_refund(&self.pool, refund.refund_no, now).await? {
+                    return Ok(RefundFinding::Unknown);
+                }
                 Ok(self.post_refund(refund, intent).await)
             }
             Absence::Wait => Ok(RefundFinding::Unknown),

@@ -52,34 +52,36 @@ pub async fn claim_refunds(
     Ok(claimed.into_iter().map(RefundNo::from_uuid).collect())
 }
 
-/// Notes that the payment is about to be posted again.
+/// Notes that the payment is about to be posted again; false if it must not be any more: it was decided meanwhile, or somebody
+/// asked to close it. A hosted page is made once more even then, because only what exists can be closed.
 pub async fn posting_payment(
     db: impl PgExecutor<'_>,
     payment_no: PaymentNo,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "update payments set psp_posted_at = $2 where id = $1",
+) -> Result<bool, StoreError> {
+    let noted = sqlx::query!(
+        "update payments set psp_posted_at = $2
+         where id = $1 and next_check_at is not null and (closing is null or payment_method is null)",
         payment_no.uuid(),
         now.to_sqlx()
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(noted.rows_affected() == 1)
 }
 
-/// Notes that the refund is about to be posted again.
+/// Notes that the refund is about to be posted again; false if it was decided meanwhile.
 pub async fn posting_refund(
     db: impl PgExecutor<'_>,
     refund_no: RefundNo,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "update refunds set psp_posted_at = $2 where id = $1",
+) -> Result<bool, StoreError> {
+    let noted = sqlx::query!(
+        "update refunds set psp_posted_at = $2 where id = $1 and status in ('pending', 'processing')",
         refund_no.uuid(),
         now.to_sqlx()
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(noted.rows_affected() == 1)
 }

@@ -72,14 +72,16 @@ pub async fn post(
     Ok(())
 }
 
-/// What is booked for a payment so far.
+/// What is booked for a payment so far: the charge, what was held, then how that ended. Not by id alone, because the clocks of
+/// two replicas may differ by more than two events do.
 pub async fn payment_books(
     connection: &mut PgConnection,
     payment_no: PaymentNo,
 ) -> Result<PaymentBooks, StoreError> {
     let rows = sqlx::query!(
         "select kind, merchant_id, currency, amount, refund_no
-         from ledger_transactions where payment_no = $1 order by id",
+         from ledger_transactions where payment_no = $1
+         order by kind <> 'charge', kind <> 'refund_held', id",
         payment_no.uuid(),
     )
     .fetch_all(connection)

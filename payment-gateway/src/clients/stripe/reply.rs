@@ -3,10 +3,10 @@
 //! | came | proves |
 //! |---|---|
 //! | 2xx | what the object says |
-//! | 402 | the card was declined; the object comes with it |
-//! | 400, 404, 422 and the like | Stripe refused the request: nothing was charged |
+//! | 402 with Stripe's error document | the card was declined; the object comes with it |
+//! | 400, 404, 422 and the like, with Stripe's error document | Stripe refused the request: nothing was charged |
 //! | 400 `idempotency_error` | an earlier request under this key arrived: ask |
-//! | 401, 403, 409, 429, 5xx, no answer | nothing about the charge: ask |
+//! | 401, 403, 409, 429, 5xx, a page of whoever stands in between, no answer | nothing about the charge: ask |
 //! | no connection, open breaker | nothing was sent |
 
 use axum::http::StatusCode;
@@ -83,13 +83,12 @@ pub(super) fn read<T: DeserializeOwned>(answer: Result<Answer, CallError>) -> Re
     if answer.is_success() {
         return answer.json().map_or_else(lost, Reply::Answered);
     }
-    let document = answer.json::<ErrorDocument>();
-    match answer.status {
-        StatusCode::PAYMENT_REQUIRED => Reply::Declined(decline(document.ok())),
-        status if refuses(status) && !document.is_ok_and(|document| document.is_about_the_key()) => {
+    match (answer.status, answer.json::<ErrorDocument>()) {
+        (StatusCode::PAYMENT_REQUIRED, Ok(document)) => Reply::Declined(decline(&document)),
+        (status, Ok(document)) if refuses(status) && document.is_a_refusal() => {
             Reply::Declined(FailureCode::Rejected)
         }
-        status => Reply::Unknown(Cause::Status(status)),
+        (status, _) => Reply::Unknown(Cause::Status(status)),
     }
 }
 
@@ -118,10 +117,8 @@ fn lost<T>(error: CallError) -> Reply<T> {
     }
 }
 
-fn decline(document: Option<ErrorDocument>) -> FailureCode {
-    document.map_or(FailureCode::CardDeclined, |ErrorDocument { error }| {
-        failures::decline(error.code.as_deref(), error.decline_code.as_deref())
-    })
+fn decline(ErrorDocument { error }: &ErrorDocument) -> FailureCode {
+    failures::decline(error.code.as_deref(), error.decline_code.as_deref())
 }
 
 /// A 4xx that is about this request, and not about our key, our pace, or another request under way.
@@ -139,8 +136,9 @@ fn refuses(status: StatusCode) -> bool {
 }
 
 impl ErrorDocument {
-    fn is_about_the_key(&self) -> bool {
-        self.error.kind == "idempotency_error"
+    /// Stripe's own no to this very request; an `idempotency_error` is about an earlier one.
+    fn is_a_refusal(&self) -> bool {
+        matches!(self.error.kind.as_str(), "invalid_request_error" | "card_error")
     }
 }
 
@@ -163,6 +161,14 @@ mod tests {
 
     fn error(kind: &str) -> Value {
         json!({ "error": { "type": kind } })
+    }
+
+    #[test]
+    fn a_page_of_whoever_stands_in_between_proves_nothing() {
+        for status in [400, 402, 404, 405, 413, 422] {
+            let reply = read::<Value>(answer(status, &json!("<html>maintenance</html>")));
+            assert!(matches!(reply, Reply::Unknown(_)), "{status}: {reply:?}");
+        }
     }
 
     #[test]

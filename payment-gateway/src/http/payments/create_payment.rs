@@ -90,7 +90,12 @@ async fn existing(
     if let Some(scope) = scope {
         let now = app.charging.clock.now();
         let id = payment.payment_no.uuid();
-        store::idempotency::insert(&mut *connection, scope, hash, id, now, now + ANSWERED_WITHIN).await?;
+        let is_ours =
+            store::idempotency::insert(&mut *connection, scope, hash, id, now, now + ANSWERED_WITHIN).await?;
+        // Another request came with the key meanwhile; its answer must not become this one's.
+        if !is_ours {
+            return Err(Refusal::KeyInFlight);
+        }
     }
     drop(connection);
     idempotency::keep(app, scope, StatusCode::OK, &PaymentDocument::from(payment))
