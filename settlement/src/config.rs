@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
@@ -73,19 +74,29 @@ pub struct Payouts {
     /// How often the worker looks for payouts that are due; also the first distance between two looks at the same one, which
     /// doubles from there.
     pub sweep_interval_ms: u32,
+    /// How long a payout that one replica looks at is left alone by the others, and so how long one that died with it waits. Too
+    /// short only makes the bank get the same order twice under one key.
+    pub claim_seconds: u32,
 }
 
 impl Default for Payouts {
+    /// A call to the bank has 30 s.
     fn default() -> Self {
         Self {
             sweep_interval_ms: 1_000,
+            claim_seconds: 40,
         }
     }
 }
 
 impl Payouts {
-    /// As a duration, of at least a millisecond.
+    /// How often to look, at least a millisecond apart.
     pub fn sweep_interval(self) -> Duration {
         Duration::from_millis(u64::from(self.sweep_interval_ms.max(1)))
+    }
+
+    /// How long a look is claimed.
+    pub fn claim(self) -> SignedDuration {
+        SignedDuration::from_secs(i64::from(self.claim_seconds))
     }
 }

@@ -38,7 +38,8 @@ impl Service for Settlement {
 
         let (bank, interval) = (&service.config().bank, service.config().payouts.sweep_interval());
         let client = service.http_client("bank")?;
-        let schedule = Schedule::new(SignedDuration::try_from(interval).map_err(ServeError::other)?);
+        let first_pause = SignedDuration::try_from(interval).map_err(ServeError::other)?;
+        let schedule = Schedule::new(first_pause, service.config().payouts.claim());
         let payouts = Payouts::new(
             service.pool().clone(),
             outbox.clone(),

@@ -24,14 +24,21 @@ pub const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(15);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
     first_pause: SignedDuration,
+    claim: SignedDuration,
 }
 
 impl Schedule {
-    /// Begins with `first_pause` and doubles up to five minutes.
-    pub fn new(first_pause: SignedDuration) -> Self {
+    /// Begins with `first_pause` and doubles up to five minutes; whoever looks has `claim` to itself.
+    pub fn new(first_pause: SignedDuration, claim: SignedDuration) -> Self {
         Self {
             first_pause: first_pause.min(LONGEST_PAUSE),
+            claim,
         }
+    }
+
+    /// Until when a look that begins now is left alone by the other replicas.
+    pub fn claimed_until(&self, now: Timestamp) -> Timestamp {
+        now.checked_add(self.claim).unwrap_or(now)
     }
 
     /// When to look again, after `attempts` looks without a change; `None` if nothing is left to do.
@@ -68,7 +75,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_five_minutes() {
-        let schedule = Schedule::new(SignedDuration::from_secs(1));
+        let schedule = Schedule::new(SignedDuration::from_secs(1), SignedDuration::from_secs(40));
         let pauses: Vec<i64> = [0, 1, 2, 8, 9, 1_000_000]
             .map(|attempts| schedule.pause(attempts).as_secs())
             .into();

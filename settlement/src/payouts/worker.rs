@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use jiff::SignedDuration;
 use platform::health::Reporter;
 use platform::problem::Chain;
 use tokio_util::sync::CancellationToken;
@@ -19,9 +18,6 @@ const BATCH: i64 = 16;
 
 /// How many of them are worked on at once.
 const AT_ONCE: usize = 8;
-
-/// A look makes at most two calls of 30 s each. A claim that outlives a dead replica by more would only delay the others.
-const CLAIM: SignedDuration = SignedDuration::from_secs(90);
 
 impl Payouts {
     /// Looks for due withdrawals every `interval`, or when woken, until shutdown.
@@ -52,8 +48,9 @@ impl Payouts {
     pub async fn round(&self, shutdown: &CancellationToken) -> Result<(), PayoutError> {
         loop {
             let (claim, now) = (Uuid::now_v7(), self.clock.now());
+            let until = self.schedule.claimed_until(now);
             let mut connection = self.pool.acquire().await?;
-            let jobs = store::payout_queue::claim(&mut connection, claim, now, now + CLAIM, BATCH).await?;
+            let jobs = store::payout_queue::claim(&mut connection, claim, now, until, BATCH).await?;
             drop(connection);
             let claimed = jobs.len();
             futures::stream::iter(jobs)

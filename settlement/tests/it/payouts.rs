@@ -206,7 +206,7 @@ async fn what_a_dead_replica_had_claimed_is_taken_over_and_ordered_under_the_sam
     let (world, _, withdrawal_no) = paying().await;
     // It claimed, began, noted that the order may leave, and died before or after the call.
     sqlx::query(
-        "update withdrawals set claim = gen_random_uuid(), claimed_until = $1::timestamptz + interval '90 seconds',
+        "update withdrawals set claim = gen_random_uuid(), claimed_until = $1::timestamptz + interval '40 seconds',
              status = 'processing', started_at = $1::timestamptz, first_posted_at = $1::timestamptz",
     )
     .bind(crate::support::world::NOW)
@@ -215,7 +215,7 @@ async fn what_a_dead_replica_had_claimed_is_taken_over_and_ordered_under_the_sam
     .unwrap();
     world.work_after(SECOND).await;
     assert_eq!(world.outside.bank.books().questions, 0, "the claim still holds");
-    world.work_after(SignedDuration::from_secs(90)).await;
+    world.work_after(SignedDuration::from_secs(40)).await;
     assert_eq!(world.outside.bank.books().questions, 1);
     assert_eq!(world.outside.bank.books().orders, [withdrawal_no]);
 }

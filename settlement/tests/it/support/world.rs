@@ -157,7 +157,7 @@ impl World {
 fn payouts(database: &Database, outbox: &Outbox, clock: &Clock, bank: &Url) -> Payouts {
     let client = Client::new("bank", Settings::default()).unwrap();
     let bank = Bank::new(client, bank, API_KEY.into()).unwrap();
-    let schedule = Schedule::new(SignedDuration::from_secs(1));
+    let schedule = Schedule::new(SignedDuration::from_secs(1), SignedDuration::from_secs(40));
     Payouts::new(
         database.pool.clone(),
         outbox.clone(),
