@@ -42,7 +42,7 @@ check_tests() {
 
 # Rust is named, not installed: which toolchain manager a person uses is theirs to choose.
 require_rust() {
-  [[ -d $HOME/.cargo/bin ]] && PATH=$PATH:$HOME/.cargo/bin
+  [[ -d ${HOME:-}/.cargo/bin ]] && PATH=$PATH:$HOME/.cargo/bin
   command -v cargo >/dev/null && return
   cat >&2 <<'TEXT'
 Rust is missing. Install it for this user, open a new shell, and run this again:
@@ -72,6 +72,6 @@ install_missing() {
     as_root=(sudo)
   fi
   printf 'Installing: %s\n' "${missing_packages[*]}"
-  "${as_root[@]}" apt-get update -q
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}"
+  "${as_root[@]}" apt-get update -q &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}"
 }

@@ -9,6 +9,7 @@ mod dead_letters;
 mod outages;
 mod payments;
 mod settlements;
+mod subscriber;
 mod topics;
 mod unknown_outcomes;
 mod webhooks;

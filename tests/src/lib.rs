@@ -8,7 +8,6 @@
 
 pub mod answer;
 pub mod audit;
-pub mod browser;
 pub mod outside;
 pub mod settling;
 pub mod shop;

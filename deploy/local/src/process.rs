@@ -299,6 +299,8 @@ impl Drop for Process {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     fn scratch_log(name: &str) -> PathBuf {
@@ -367,5 +369,21 @@ mod tests {
         .unwrap_err()
         .to_string();
         assert!(error.contains("the disk is full"), "{error}");
+    }
+
+    #[test]
+    fn a_child_dies_with_whoever_started_it() {
+        // The thread stands for the launcher: the kernel watches the thread that started the child.
+        let starter = std::thread::spawn(|| {
+            let mut command = shell("orphan", "echo up; exec sleep 600").command();
+            let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+            // Before its first word the child may not have asked for the signal yet.
+            let mut word = [0; 2];
+            child.stdout.take().unwrap().read_exact(&mut word).unwrap();
+            child
+        });
+        let mut child = starter.join().unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(9));
     }
 }

@@ -19,17 +19,9 @@ fn with(schema: &str, change: impl FnOnce(&mut Vec<Value>)) -> String {
     schema.to_string()
 }
 
-async fn compatible_only(http: &Http, url: &str) {
-    let config = json!({ "compatibility": "FULL_TRANSITIVE" });
-    let _: Value = answer(http.put(format!("{url}/config")).json(&config))
-        .await
-        .unwrap();
-}
-
 #[tokio::test]
 async fn the_running_registry_refuses_a_schema_that_breaks_subscribers() {
     let (http, url, subject) = (Http::new().unwrap(), registry_url(), subject("refused"));
-    compatible_only(&http, &url).await;
     let schema = catalogue::PAYMENTS.schema;
     register(&http, &url, &subject, schema).await.unwrap();
 
@@ -64,7 +56,6 @@ async fn the_running_registry_refuses_a_schema_that_breaks_subscribers() {
 #[tokio::test]
 async fn the_running_registry_takes_a_schema_that_every_subscriber_can_read() {
     let (http, url, subject) = (Http::new().unwrap(), registry_url(), subject("taken"));
-    compatible_only(&http, &url).await;
     let schema = catalogue::PAYMENTS.schema;
     let first = register(&http, &url, &subject, schema).await.unwrap();
     let optional = with(schema, |fields| {

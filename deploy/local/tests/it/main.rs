@@ -7,3 +7,4 @@
 )]
 
 mod compatibility;
+mod up;
