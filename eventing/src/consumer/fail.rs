@@ -65,15 +65,12 @@ impl<H: Handler> Runtime<H> {
             ..
         } = verdict;
         let (group, origin, attempts) = (&self.group.name, &envelope.origin, envelope.attempts);
-        match tier {
-            Some(tier) => {
-                self.metrics.retried(tier, verdict);
-                tracing::warn!(group, %origin, attempts, tier, class, fingerprint, message, "an event will be tried again");
-            }
-            None => {
-                self.metrics.dead(verdict);
-                tracing::error!(group, %origin, attempts, class, fingerprint, message, "an event is a dead letter");
-            }
+        if let Some(tier) = tier {
+            self.metrics.retried(tier, verdict);
+            tracing::warn!(group, %origin, attempts, tier, class, fingerprint, message, "an event will be tried again");
+        } else {
+            self.metrics.dead(verdict);
+            tracing::error!(group, %origin, attempts, class, fingerprint, message, "an event is a dead letter");
         }
     }
 }

@@ -52,9 +52,10 @@ impl<H: Handler> Runtime<H> {
             let message = "this version does not know the event's type";
             return Err(Failure::dead("unknown_event_type", message));
         }
-        let prepared = match delivery.event.is_withheld() {
-            true => None,
-            false => Some(self.prepare(delivery).await?),
+        let prepared = if delivery.event.is_withheld() {
+            None
+        } else {
+            Some(self.prepare(delivery).await?)
         };
         self.in_time(async {
             let locked = self.lock(aggregate).await;

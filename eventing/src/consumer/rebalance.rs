@@ -75,17 +75,18 @@ impl Context {
 
     /// Commits the positions of these partitions, and waits for it.
     pub(crate) fn commit(&self, consumer: &impl Consumer<Self>, ids: &[PartitionId]) {
-        let committed = self
-            .store(consumer, ids)
-            .and_then(|()| match self.assignment.has_uncommitted(ids) {
-                true => consumer.commit_consumer_state(CommitMode::Sync),
-                false => Ok(()),
-            });
+        let committed = self.store(consumer, ids).and_then(|()| {
+            if self.assignment.has_uncommitted(ids) {
+                consumer.commit_consumer_state(CommitMode::Sync)
+            } else {
+                Ok(())
+            }
+        });
         match committed {
             Ok(()) => crash_point("consumer.offset.after"),
             Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             Err(error) => {
-                tracing::warn!(%error, "offsets were not committed; their records will be read again")
+                tracing::warn!(%error, "offsets were not committed; their records will be read again");
             }
         }
     }

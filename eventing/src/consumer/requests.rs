@@ -46,7 +46,7 @@ impl<H: Handler> Runtime<H> {
     /// The record that a request is about. Should it be gone, the letter still says where it was.
     async fn requested(&self, request: &Request, stop: &CancellationToken) -> Result<Record, Stopped> {
         let source = &request.source;
-        let mut step = self.holds.step(stop);
+        let mut hold = self.holds.step(stop);
         loop {
             match topic::record(
                 self.publisher.kafka(),
@@ -59,8 +59,8 @@ impl<H: Handler> Runtime<H> {
                 Ok(Some(record)) => return Ok(record),
                 Ok(None) => return Ok(self.missing(request)),
                 Err(error) => {
-                    step.wait(&format!("a record cannot be read again: {error}"))
-                        .await?
+                    hold.wait(&format!("a record cannot be read again: {error}"))
+                        .await?;
                 }
             }
         }

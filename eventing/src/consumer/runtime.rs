@@ -109,11 +109,11 @@ impl<H: Handler> Runtime<H> {
     ) -> Result<End, Stopped> {
         let started = Instant::now();
         let settled = {
-            let mut step = self.holds.step(stop);
+            let mut hold = self.holds.step(stop);
             loop {
                 match self.attempt(record, envelope).await {
                     Err(failure) if failure.kind() == Kind::Infrastructure => {
-                        step.wait(&failure.to_string()).await?
+                        hold.wait(&failure.to_string()).await?;
                     }
                     settled => break settled,
                 }
@@ -186,11 +186,11 @@ impl<H: Handler> Runtime<H> {
     where
         F: Future<Output = Result<T, sqlx::Error>> + Send,
     {
-        let mut step = self.holds.step(stop);
+        let mut hold = self.holds.step(stop);
         loop {
             match statement().await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => step.wait(&Failure::from(error).to_string()).await?,
+                Err(error) => hold.wait(&Failure::from(error).to_string()).await?,
             }
         }
     }

@@ -84,7 +84,6 @@ fn read_all(
                     RDKafkaErrorCode::OperationTimedOut,
                 ));
             }
-            None => continue,
             Some(Ok(message)) => {
                 if open.contains(&message.partition())
                     && sender
@@ -99,7 +98,7 @@ fn read_all(
             }
             Some(Err(error)) if is_fatal(&error) => return Err(error),
             // Kafka's client connects again by itself.
-            Some(Err(_)) => continue,
+            None | Some(Err(_)) => continue,
         }
         heard = Instant::now();
     }

@@ -78,7 +78,7 @@ async fn die(stage: &Stage, crash_at: &'static str, fails_once: &str) {
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     let dead = tokio::task::spawn_blocking(move || dying.output().unwrap());
-    let dead = tokio::time::timeout(Duration::from_secs(60), dead)
+    let dead = tokio::time::timeout(Duration::from_mins(1), dead)
         .await
         .unwrap()
         .unwrap();

@@ -21,6 +21,7 @@ async fn every_event_is_applied_once_in_the_order_of_its_aggregate_however_often
         assert_eq!(stage.applied_of(payment_no).await, [1, 2, 3, 4, 5]);
     }
     member.stop().await;
+    assert!(stage.letters(0).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,10 +28,13 @@ pub(crate) enum Act {
     SwallowError,
 }
 
+/// By key and sequence; the last one is next.
+type Acts = HashMap<(String, i64), Vec<Act>>;
+
 /// Applies events by writing them into the table `applied`, unless a test says otherwise.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
-    acts: Arc<Mutex<HashMap<(String, i64), Vec<Act>>>>,
+    acts: Arc<Mutex<Acts>>,
     calls: Arc<Mutex<Vec<Delivery>>>,
     /// How many may apply; taken permits do not come back.
     gate: Option<Arc<Semaphore>>,
