@@ -77,6 +77,11 @@ impl Failure {
         Self::new(Kind::Infrastructure, "database", Box::new(error))
     }
 
+    /// It took too long, for which a database that does not answer may be the reason.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.kind == Kind::Retry && matches!(&*self.class, "deadline" | "database")
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }

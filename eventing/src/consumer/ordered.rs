@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::handler::{Delivery, Handler};
 use super::parked;
 use super::record::Record;
-use super::runtime::{Runtime, Settled};
+use super::runtime::{Runtime, Settled, bounded};
 use super::watermarks::{self, Aggregate, Turn};
 use crate::crash_point;
 
@@ -18,9 +18,7 @@ impl<H: Handler> Runtime<H> {
         let aggregate = self.aggregate(&delivery.topic, &delivery.key);
         loop {
             // Looked up without the lock, so that `prepare` runs for an event only that will most likely be applied.
-            let last = watermarks::last(&self.pool, &aggregate)
-                .await
-                .map_err(Failure::bookkeeping)?;
+            let last = bounded(watermarks::last(&self.pool, &aggregate)).await?;
             match Turn::of(delivery.sequence, last) {
                 Turn::Past => return Ok(Settled::Duplicate),
                 Turn::Now => return self.apply_next(record, delivery, &aggregate).await,

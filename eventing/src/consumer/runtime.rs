@@ -29,6 +29,13 @@ use crate::{Clock, SchemaRegistry};
 /// What the runtime's own statements may take together, beside the handler's.
 const BOOKKEEPING_DEADLINE: Duration = Duration::from_secs(15);
 
+/// A statement outside a transaction. Longer than a pool waits for a connection, because a wait that is given up in the middle can
+/// cost the pool one.
+const STATEMENT_DEADLINE: Duration = Duration::from_secs(45);
+
+/// A database that works answers far sooner.
+const PROBE_DEADLINE: Duration = Duration::from_secs(3);
+
 /// What all workers of one member share.
 #[derive(Debug)]
 pub(crate) struct Runtime<H> {
@@ -111,7 +118,7 @@ impl<H: Handler> Runtime<H> {
         let settled = {
             let mut hold = self.holds.step(stop);
             loop {
-                match self.attempt(record, envelope).await {
+                match self.blamed(self.attempt(record, envelope).await).await {
                     Err(failure) if failure.kind() == Kind::Infrastructure => {
                         hold.wait(&failure.to_string()).await?;
                     }
@@ -129,6 +136,21 @@ impl<H: Handler> Runtime<H> {
         self.metrics
             .record(&envelope.origin.topic, end, started.elapsed());
         Ok(end)
+    }
+
+    /// A handler that took too long may have waited for a database that does not answer, which is not its record's fault.
+    async fn blamed(&self, attempt: Result<Settled, Failure>) -> Result<Settled, Failure> {
+        match attempt {
+            Err(failure) if failure.is_overdue() && !self.database_answers().await => Err(
+                Failure::infrastructure(format!("the database does not answer: {failure}")),
+            ),
+            attempt => attempt,
+        }
+    }
+
+    async fn database_answers(&self) -> bool {
+        let probe = sqlx::query("select").execute(&self.pool);
+        matches!(timeout(PROBE_DEADLINE, probe).await, Ok(Ok(_)))
     }
 
     /// One attempt at a record.
@@ -188,9 +210,9 @@ impl<H: Handler> Runtime<H> {
     {
         let mut hold = self.holds.step(stop);
         loop {
-            match statement().await {
+            match bounded(statement()).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => hold.wait(&Failure::from(error).to_string()).await?,
+                Err(failure) => hold.wait(&failure.to_string()).await?,
             }
         }
     }
@@ -235,6 +257,16 @@ impl<H: Handler> Runtime<H> {
         timeout(self.group.handler_deadline + BOOKKEEPING_DEADLINE, transaction)
             .await
             .unwrap_or_else(|_| Err(Failure::infrastructure("the database does not answer")))
+    }
+}
+
+/// A statement of the runtime's own, within its deadline.
+pub(crate) async fn bounded<T>(
+    statement: impl Future<Output = Result<T, sqlx::Error>> + Send,
+) -> Result<T, Failure> {
+    match timeout(STATEMENT_DEADLINE, statement).await {
+        Ok(answer) => answer.map_err(Failure::bookkeeping),
+        Err(_) => Err(Failure::infrastructure("the database does not answer")),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
+use rdkafka::error::KafkaResult;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 use uuid::Uuid;
@@ -37,14 +38,23 @@ pub(crate) async fn act(
     order: Order<'_>,
     selection: &Selection,
 ) -> Result<Report, Error> {
-    let chosen = selection.choose(group, resources).await?;
-    if chosen.is_empty() {
-        return Ok(Report {
-            job: None,
-            letters: Vec::new(),
-        });
-    }
-    let job = jobs::create(&resources.pool, order, &chosen, resources.clock.now()).await?;
+    // A job that was cut off may have sent letters without knowing it. Under its own id they are handled once.
+    let (job, chosen) = match jobs::unfinished(&resources.pool, order).await? {
+        Some(unfinished) => unfinished,
+        None => {
+            let chosen = selection.choose(group, resources).await?;
+            if chosen.is_empty() {
+                return Ok(Report {
+                    job: None,
+                    letters: Vec::new(),
+                });
+            }
+            (
+                jobs::create(&resources.pool, order, &chosen, resources.clock.now()).await?,
+                chosen,
+            )
+        }
+    };
     let chosen: HashSet<LetterId> = chosen.into_iter().collect();
     let producer = producer(resources)?;
     let mut done = Vec::with_capacity(chosen.len());
@@ -105,18 +115,20 @@ async fn replay(
         record.key = letter.record.key.as_deref();
         record.payload = letter.record.payload.as_deref();
         Some(async move {
-            producer
-                .send(record, Timeout::After(SEND_DEADLINE))
-                .await
-                .map_err(|(error, _)| error)
+            let sent = producer.send(record, Timeout::After(SEND_DEADLINE)).await;
+            (letter.id, sent.map(drop).map_err(|(error, _)| error))
         })
     });
-    try_join_all(sending).await?;
+    let sent: Vec<(LetterId, KafkaResult<()>)> = join_all(sending).await;
     let mut tx = resources.pool.begin().await?;
-    for letter in letters {
-        jobs::done(&mut tx, job, letter.id, now).await?;
+    for (letter, _) in sent.iter().filter(|(_, sent)| sent.is_ok()) {
+        jobs::done(&mut tx, job, *letter, now).await?;
     }
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    match sent.into_iter().find_map(|(_, sent)| sent.err()) {
+        None => Ok(()),
+        Some(error) => Err(Error::Kafka(error)),
+    }
 }
 
 /// Gives letters up. In an ordered group the later events of their aggregates then go on without them.

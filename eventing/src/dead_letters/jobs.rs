@@ -83,6 +83,37 @@ pub(crate) async fn create(
     Ok(job)
 }
 
+/// The letters that are left of a job that was asked for in the same words and did not come to its end.
+pub(crate) async fn unfinished(
+    pool: &PgPool,
+    order: Order<'_>,
+) -> Result<Option<(Uuid, Vec<LetterId>)>, sqlx::Error> {
+    let job = sqlx::query_scalar!(
+        "select id from eventing.dead_letter_jobs
+         where consumer_group = $1 and action = $2 and selection = $3 and finished_at is null
+         order by created_at
+         limit 1",
+        order.group,
+        order.action.name(),
+        order.selection,
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(job) = job else { return Ok(None) };
+    let rows = sqlx::query!(
+        "select letter_partition, letter_offset from eventing.dead_letter_job_letters
+         where job_id = $1 and done_at is null",
+        job,
+    )
+    .fetch_all(pool)
+    .await?;
+    let left = rows.into_iter().map(|row| LetterId {
+        partition: row.letter_partition,
+        offset: row.letter_offset,
+    });
+    Ok(Some((job, left.collect())))
+}
+
 /// A letter of a job was sent, or given up.
 pub(crate) async fn done(
     connection: &mut PgConnection,

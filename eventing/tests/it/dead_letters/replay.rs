@@ -84,6 +84,46 @@ async fn a_letter_that_was_sent_twice_is_handled_once_per_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_was_cut_off_goes_on_as_the_same_job() {
+    let stage = Stage::new(unordered()).await;
+    let script = Script::by_unique_key();
+    for _ in 0..3 {
+        let payment_no = PaymentNo::generate();
+        script.on(&payment_no, 1, &[Act::Dead]);
+        stage.send_next(payment_no, 1).await;
+    }
+    let member = stage.start(script.clone());
+    stage.letters(3).await;
+    stage.operate(&["replay", "--all"]).await.unwrap();
+    stage.until_count("noted", 3).await;
+
+    // As a job that dies after it sent everything and before it noted the last two.
+    sqlx::query("update eventing.dead_letter_jobs set finished_at = null")
+        .execute(&stage.pool)
+        .await
+        .unwrap();
+    let forget = "update eventing.dead_letter_job_letters set done_at = null where ctid in
+                      (select ctid from eventing.dead_letter_job_letters limit 2)";
+    sqlx::query(forget).execute(&stage.pool).await.unwrap();
+    stage.operate(&["replay", "--all"]).await.unwrap();
+    assert_eq!(stage.retried(1, 5).await.len(), 5, "two were sent again");
+    assert_eq!(stage.count("eventing.dead_letter_jobs").await, 1);
+    assert!(
+        stage
+            .listed()
+            .await
+            .iter()
+            .all(|letter| letter["state"] == "replayed")
+    );
+    assert_eq!(
+        script.calls().len(),
+        6,
+        "and their second copies were not handled"
+    );
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_letter_that_fails_again_names_its_earlier_life() {
     let stage = Stage::new(ordered()).await;
     let payment_no = PaymentNo::generate();
