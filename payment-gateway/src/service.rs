@@ -34,7 +34,9 @@ impl Service for PaymentGateway {
             sweeper::run(charging.clone(), interval, service.shutdown()),
         );
         let config = service.config();
-        let secrets = Secrets::new(config.secrets.master_key.clone()).map_err(ServeError::other)?;
+        let secrets = Secrets::new(config.secrets.master_key.clone()).map_err(|error| {
+            ServeError::other(format!("configuration: {error} for key `secrets.master_key`"))
+        })?;
         let issuer = TokenIssuer::load(service.pool(), &secrets, service.clock(), config.tokens.clone())
             .await
             .map_err(ServeError::other)?;

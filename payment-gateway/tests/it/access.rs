@@ -223,6 +223,48 @@ async fn a_merchants_token_names_it_and_verifies_by_the_published_keys() {
 }
 
 #[tokio::test]
+async fn a_merchants_token_reads_and_does_not_write() {
+    let world = World::new().await;
+    let payment_no = world.paid("order-1").await;
+    let token = world
+        .call("POST", "/api/v1/tokens", None, &NOTHING)
+        .await
+        .expect(200)
+        .text("access_token");
+    let path = format!("/api/v1/payments/{payment_no}");
+    world.bearer(&token, "GET", &path, &NOTHING).await.expect(200);
+    world
+        .bearer(&token, "GET", "/api/v1/payments", &NOTHING)
+        .await
+        .expect(200);
+    let refund = json!({ "amount": 1 });
+    world
+        .bearer(&token, "POST", &format!("{path}/refunds"), &refund)
+        .await
+        .refused(401, "signature-missing");
+    world
+        .bearer(&token, "POST", "/api/v1/merchants", &NOTHING)
+        .await
+        .refused(403, "forbidden");
+    let stuck = "/api/v1/staff/payments?condition=stuck";
+    world
+        .bearer(&token, "GET", stuck, &NOTHING)
+        .await
+        .refused(403, "forbidden");
+
+    let other = world.another_merchant().await;
+    let token = world
+        .call_as(&other, "POST", "/api/v1/tokens", None, &NOTHING)
+        .await
+        .expect(200)
+        .text("access_token");
+    world
+        .bearer(&token, "GET", &path, &NOTHING)
+        .await
+        .refused(404, "not-found");
+}
+
+#[tokio::test]
 async fn contacts_are_told_to_services_until_the_customer_is_erased() {
     let world = World::new().await;
     let mut wish = order("order-1", Some("pm_card_visa"));

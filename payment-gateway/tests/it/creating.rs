@@ -118,6 +118,34 @@ async fn an_authentication_is_asked_for_and_ends_in_success() {
 }
 
 #[tokio::test]
+async fn a_failed_authentication_fails_the_payment() {
+    let world = World::new().await;
+    let reply = world
+        .pay("order-1", Some("pm_card_threeDSecure2Required"))
+        .await
+        .expect(201);
+    let payment_no = reply.text("payment_no");
+    let id = world.psp.intents_of(&payment_no)[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    world.psp.set_intent(&id, "requires_payment_method");
+    let error = json!({ "code": "payment_intent_authentication_failure" });
+    let failed = world.psp.set_intent_field(&id, "last_payment_error", error);
+    world
+        .webhook("evt_1", "payment_intent.payment_failed", &failed)
+        .await
+        .expect(200);
+    let payment = world
+        .get(&format!("/api/v1/payments/{payment_no}"))
+        .await
+        .expect(200);
+    assert_eq!(payment.json["status"], "failed");
+    assert_eq!(payment.json["failure"]["code"], "authentication_failed");
+    assert_eq!(payment.json["next_action"], json!(null));
+}
+
+#[tokio::test]
 async fn without_a_method_the_customer_pays_on_the_hosted_page() {
     let world = World::new().await;
     let reply = world.pay("order-1", None).await.expect(201);

@@ -65,7 +65,9 @@ pub(crate) struct Books {
     pub(super) behaviours: VecDeque<Behaviour>,
     /// Method and path of every request, in order.
     pub(super) requests: Vec<String>,
-    pub(crate) jwks: Value,
+    /// The stub is the host of the issuers' keys, too.
+    pub(crate) staff_jwks: Value,
+    pub(crate) gateway_jwks: Value,
     next_id: u32,
 }
 
@@ -144,6 +146,13 @@ impl Psp {
         if status == "succeeded" {
             intent["amount_received"] = intent["amount"].clone();
         }
+        intent.clone()
+    }
+
+    pub(crate) fn set_intent_field(&self, id: &str, field: &str, value: Value) -> Value {
+        let mut books = self.books();
+        let intent = books.intents.get_mut(id).unwrap();
+        intent[field] = value;
         intent.clone()
     }
 

@@ -31,12 +31,17 @@ pub(crate) fn routes(books: Arc<Mutex<Books>>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&books), behave));
     Router::new()
         .nest("/stripe", stripe)
-        .route("/jwks.json", get(jwks))
+        .route("/staff/jwks.json", get(staff_jwks))
+        .route("/gateway/jwks.json", get(gateway_jwks))
         .with_state(books)
 }
 
-async fn jwks(State(books): Shared) -> Json<Value> {
-    Json(books.lock().unwrap().jwks.clone())
+async fn staff_jwks(State(books): Shared) -> Json<Value> {
+    Json(books.lock().unwrap().staff_jwks.clone())
+}
+
+async fn gateway_jwks(State(books): Shared) -> Json<Value> {
+    Json(books.lock().unwrap().gateway_jwks.clone())
 }
 
 async fn behave(State(books): Shared, request: Request, next: Next) -> Response {

@@ -17,7 +17,7 @@ use payment_gateway::domain::merchant::MerchantStatus;
 use payment_gateway::http::{self, App};
 use payment_gateway::secrets::Secrets;
 use payment_gateway::store::merchants::StoredMerchant;
-use payment_gateway::store::{api_keys, merchants};
+use payment_gateway::store::{api_keys, merchants, signing_keys};
 use platform::Tasks;
 use platform::auth::TokenVerifier;
 use platform::client::{Client, Settings};
@@ -58,8 +58,12 @@ impl World {
         let (database, psp) = (Database::create().await, Psp::start().await);
         let clock = Clock::stopped_at("2026-11-22T12:00:00Z".parse().unwrap());
         let staff = StaffIssuer::new();
-        psp.books().jwks = staff.jwks.clone();
+        psp.books().staff_jwks = staff.jwks.clone();
         let app = app(&database.pool, &psp, &clock, patience).await;
+        let published = signing_keys::published(&database.pool, clock.now())
+            .await
+            .unwrap();
+        psp.books().gateway_jwks = json!({ "keys": published });
         let merchant = add_merchant(&app).await;
         Self {
             psp,
@@ -300,11 +304,18 @@ async fn app(pool: &PgPool, psp: &Psp, clock: &Clock, patience: Duration) -> App
     App {
         charging: Charging::new(pool.clone(), outbox, clock.clone(), stripe, tasks, terms),
         tokens: TokenVerifier::new(
-            &[trust(
-                staff::ISSUER,
-                psp.url.join("/jwks.json").unwrap(),
-                PrincipalKind::Staff,
-            )],
+            &[
+                trust(
+                    staff::ISSUER,
+                    psp.url.join("/staff/jwks.json").unwrap(),
+                    PrincipalKind::Staff,
+                ),
+                trust(
+                    GATEWAY_ISSUER,
+                    psp.url.join("/gateway/jwks.json").unwrap(),
+                    PrincipalKind::Merchant,
+                ),
+            ],
             &Client::new("issuer", settings()).unwrap(),
             clock.clone(),
         ),
