@@ -98,10 +98,11 @@ fn a_dead_letter_is_replayed_once_its_cause_is_gone() {
         let replay = [
             "dead-letters",
             "replay",
-            "--id",
             &id,
             "--reason",
             "the constraint is gone",
+            "--operator",
+            "story",
         ];
         world.platform.ask(Service::AnalyticsConsumer, &replay).await?;
 

@@ -84,7 +84,8 @@ fn html(status: StatusCode, page: &impl Template) -> Result<Response, Error> {
     let headers = [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_FRAME_OPTIONS, "DENY"),
-        (REFERRER_POLICY, "no-referrer"),
+        // Not `no-referrer`: under that, a form is posted with `Origin: null`.
+        (REFERRER_POLICY, "same-origin"),
         (CACHE_CONTROL, "no-store"),
     ];
     Ok((status, headers, Html(page.render()?)).into_response())
