@@ -39,21 +39,18 @@ pub(crate) async fn act(
     selection: &Selection,
 ) -> Result<Report, Error> {
     // A job that was cut off may have sent letters without knowing it. Under its own id they are handled once.
-    let (job, chosen) = match jobs::unfinished(&resources.pool, order).await? {
-        Some(unfinished) => unfinished,
-        None => {
-            let chosen = selection.choose(group, resources).await?;
-            if chosen.is_empty() {
-                return Ok(Report {
-                    job: None,
-                    letters: Vec::new(),
-                });
-            }
-            (
-                jobs::create(&resources.pool, order, &chosen, resources.clock.now()).await?,
-                chosen,
-            )
+    let (job, chosen) = if let Some(unfinished) = jobs::unfinished(&resources.pool, order).await? {
+        unfinished
+    } else {
+        let chosen = selection.choose(group, resources).await?;
+        if chosen.is_empty() {
+            return Ok(Report {
+                job: None,
+                letters: Vec::new(),
+            });
         }
+        let job = jobs::create(&resources.pool, order, &chosen, resources.clock.now()).await?;
+        (job, chosen)
     };
     let chosen: HashSet<LetterId> = chosen.into_iter().collect();
     let producer = producer(resources)?;
