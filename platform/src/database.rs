@@ -27,6 +27,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(8);
 const IDLE_TRANSACTION_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a request waits for a free connection before it is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections kept open while nobody needs them: opening one costs a few milliseconds of password hashing, which would come
+/// just when there is a rush.
+const MIN_CONNECTIONS: u32 = 4;
 /// How often a transaction is tried that conflicts with others.
 const CONFLICT_TRIES: u32 = 5;
 
@@ -47,6 +50,7 @@ pub fn pool(service: &str, database: &Database) -> Result<PgPool, UrlError> {
         ),
     ]);
     Ok(PgPoolOptions::new()
+        .min_connections(MIN_CONNECTIONS.min(database.max_connections))
         .max_connections(database.max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options))
