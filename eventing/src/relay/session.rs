@@ -360,6 +360,8 @@ impl<'a> Session<'a> {
     async fn hold(&mut self, error: &PublishError, shutdown: &CancellationToken) -> Result<(), LeaderError> {
         tracing::warn!(%error, "the relay starts a new producer at the first unpublished row");
         self.health.holding(error.to_string());
+        // Before and after, because what failed and the pause together may be longer than the silence allowed.
+        self.leader.probe().await?;
         let _ = shutdown.run_until_cancelled(self.hold.pause()).await;
         self.leader.probe().await?;
         self.look().await

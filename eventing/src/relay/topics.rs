@@ -11,7 +11,8 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 /// How often an unknown topic is asked for again.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-const METADATA_DEADLINE: Duration = Duration::from_secs(5);
+/// Shorter than the silence that PostgreSQL allows a leader, who waits for this answer.
+const METADATA_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What we know about the topics that rows have named. Bounded by the service's own topics.
 #[derive(Debug)]
