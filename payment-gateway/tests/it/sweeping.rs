@@ -110,6 +110,10 @@ async fn two_replicas_ask_once() {
     let (ours, theirs) = tokio::join!(world.charging().sweep(), other.sweep());
     let tasks: Vec<_> = ours.unwrap().into_iter().chain(theirs.unwrap()).collect();
     assert_eq!(tasks.len(), 10);
+    assert!(
+        other.sweep().await.unwrap().is_empty(),
+        "what is claimed is claimed again"
+    );
     for task in tasks {
         task.await.unwrap();
     }
