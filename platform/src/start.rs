@@ -66,7 +66,8 @@ fn run<S: Service>(arguments: &ArgMatches) -> Result<(), Failure> {
             other => commands::run::<S>(other, arguments, &settings.common).await,
         }
     });
-    runtime.shutdown_timeout(RUNTIME_WITHIN);
+    // Exporters send through the runtime.
     telemetry.flush();
+    runtime.shutdown_timeout(RUNTIME_WITHIN);
     outcome
 }

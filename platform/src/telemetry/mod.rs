@@ -60,3 +60,60 @@ impl propagation::Extractor for Headers<&HeaderMap> {
         self.0.keys().map(HeaderName::as_str).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::propagation::TraceContextPropagator;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn traced(test: impl FnOnce()) {
+        global::set_text_map_propagator(TraceContextPropagator::new());
+        let tracer = SdkTracerProvider::builder().build().tracer("test");
+        let subscriber =
+            tracing_subscriber::registry().with(tracing_opentelemetry::layer().with_tracer(tracer));
+        tracing::subscriber::with_default(subscriber, test);
+    }
+
+    #[test]
+    fn a_call_carries_the_trace_of_the_request_that_makes_it() {
+        traced(|| {
+            let mut incoming = HeaderMap::new();
+            incoming.insert("traceparent", HeaderValue::from_static(TRACEPARENT));
+            let span = tracing::info_span!("request");
+            span.set_parent(extract_trace(&incoming)).unwrap();
+            let _entered = span.entered();
+            assert_eq!(current_trace_id().unwrap(), "4bf92f3577b34da6a3ce929d0e0e4736");
+
+            let mut outgoing = HeaderMap::new();
+            inject_trace(&mut outgoing);
+            let sent = outgoing["traceparent"].to_str().unwrap();
+            assert!(
+                sent.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && sent.ends_with("-01"),
+                "{sent}"
+            );
+            assert!(!sent.contains("00f067aa0ba902b7"), "the parent is our own span");
+        });
+    }
+
+    #[test]
+    fn without_a_trace_nothing_is_sent_and_a_broken_one_is_ignored() {
+        traced(|| {
+            assert_eq!(current_trace_id(), None);
+            let mut outgoing = HeaderMap::new();
+            inject_trace(&mut outgoing);
+            assert!(outgoing.is_empty());
+
+            let mut incoming = HeaderMap::new();
+            incoming.insert("traceparent", HeaderValue::from_static("00-nonsense-01"));
+            let span = tracing::info_span!("request");
+            span.set_parent(extract_trace(&incoming)).unwrap();
+            assert_ne!(trace_id_of(&span).unwrap(), "00000000000000000000000000000000");
+        });
+    }
+}

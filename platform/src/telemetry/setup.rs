@@ -1,5 +1,7 @@
 //! Setting the SDK up, once per process.
 
+use std::time::Duration;
+
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{KeyValue, global};
 use opentelemetry_otlp::WithExportConfig as _;
@@ -18,6 +20,9 @@ use crate::config::{LogFormat, Telemetry};
 const SECONDS: [f64; 15] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
+
+/// A collector that is away must not hold up the end of the process.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -125,10 +130,11 @@ fn seconds(instrument: &Instrument) -> Option<Stream> {
 }
 
 impl Guard {
-    /// Sends what the exporters still hold. It blocks for a moment, so it runs after the runtime's work is done.
+    /// Sends what the exporters still hold, for a moment at most. It blocks, so it runs after the service's work is done, but
+    /// while the runtime is there.
     pub(crate) fn flush(self) {
         // Nothing can be done about telemetry that cannot be delivered while the process ends.
-        let _ = self.tracer.shutdown();
-        let _ = self.meter.shutdown();
+        let _ = self.tracer.shutdown_with_timeout(FLUSH_WITHIN);
+        let _ = self.meter.shutdown_with_timeout(FLUSH_WITHIN);
     }
 }

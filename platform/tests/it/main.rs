@@ -11,7 +11,10 @@
 mod auth;
 mod breaker;
 mod calls;
+mod collector;
 mod database;
+mod greeter;
 mod requests;
 mod service;
 mod support;
+mod watched;
