@@ -35,14 +35,13 @@ pub(crate) async fn issue(
     principal: Option<Principal>,
     headers: HeaderMap,
 ) -> Result<Json<Ticket>, Error> {
-    let scope = match principal {
-        Some(principal) => scope(&principal),
-        None => {
-            check_origin(&headers, &app.dashboard)?;
-            session(&app, &headers)
-                .await?
-                .ok_or(platform::auth::AuthError::Missing)?
-        }
+    let scope = if let Some(principal) = principal {
+        scope(&principal)
+    } else {
+        check_origin(&headers, &app.dashboard)?;
+        session(&app, &headers)
+            .await?
+            .ok_or(platform::auth::AuthError::Missing)?
     };
     let ticket = Token::generate()?;
     let now = app.clock.now();

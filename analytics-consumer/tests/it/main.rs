@@ -1,5 +1,9 @@
 //! The consumer's tables on a real PostgreSQL.
-#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that fails may panic"
+)]
 
 mod database;
 mod rollups;

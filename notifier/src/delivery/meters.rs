@@ -81,7 +81,7 @@ pub async fn watch_queue(pool: PgPool, clock: Clock, shutdown: CancellationToken
                 }
             }
             Err(error) => {
-                tracing::warn!(error = %platform::problem::Chain(&error), "the queue cannot be measured")
+                tracing::warn!(error = %platform::problem::Chain(&error), "the queue cannot be measured");
             }
         }
         tokio::select! {

@@ -85,7 +85,10 @@ impl Courier {
 
     fn log(&self, claim: &Claim, outcome: &Outcome, state: &State) {
         self.meters.count(claim.channel, outcome.as_str());
-        let (channel, reason) = (claim.channel.as_str(), outcome.reason().map(|it| it.as_str()));
+        let (channel, reason) = (
+            claim.channel.as_str(),
+            outcome.reason().map(super::super::domain::reason::Reason::as_str),
+        );
         match state {
             State::Failed { .. } => tracing::warn!(
                 notification_no = %claim.notification_no, channel, outcome = outcome.as_str(), reason,

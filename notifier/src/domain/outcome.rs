@@ -102,7 +102,7 @@ impl Jitter {
 
 impl RetrySchedule {
     /// No delay, whatever asked for it, is longer.
-    pub const LONGEST_DELAY: Duration = Duration::from_secs(24 * 3600);
+    pub const LONGEST_DELAY: Duration = Duration::from_hours(24);
 
     /// A schedule of these delays. Those over [`RetrySchedule::LONGEST_DELAY`] are cut to it.
     pub fn new(delays: Vec<Duration>) -> Self {

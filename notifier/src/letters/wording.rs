@@ -26,6 +26,10 @@ pub(super) struct Detail {
     pub value: String,
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "numbers and references, of which a copy costs nothing"
+)]
 fn detail(label: &'static str, value: impl ToString) -> Detail {
     Detail {
         label,

@@ -74,6 +74,7 @@ fn the_readme_says_who_is_told_of_what() {
     assert_eq!(table, rows);
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a sample is made for one row")]
 fn row(event: Event) -> Option<String> {
     let plan = plan(&event, 1).unwrap()?;
     let mail: Vec<String> = plan

@@ -67,13 +67,13 @@ impl Contacts {
 
     pub(crate) fn move_endpoint(&self, merchant_id: MerchantId, notify_url: &str) {
         self.change(merchant_id, |entry| {
-            entry.notify_url = Some(notify_url.to_owned())
+            entry.notify_url = Some(notify_url.to_owned());
         });
     }
 
     pub(crate) fn payments_go_to(&self, merchant_id: MerchantId, notify_url: &str) {
         self.change(merchant_id, |entry| {
-            entry.payment_notify_url = Some(notify_url.to_owned())
+            entry.payment_notify_url = Some(notify_url.to_owned());
         });
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Waits until `condition` gives something, and fails with `what` if it does not in time.
 pub(crate) async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
     const PAUSE: Duration = Duration::from_millis(10);
     let found = tokio::time::timeout(PATIENCE, async {
         loop {
