@@ -15,6 +15,7 @@ import io
 import json
 import os
 import struct
+import sys
 import urllib.request
 
 import fastavro
@@ -37,6 +38,18 @@ def decode(framed):
     if magic != 0:
         raise ValueError(f"not in Confluent framing: begins with {magic}")
     return fastavro.schemaless_reader(io.BytesIO(framed[5:]), schema(schema_id), None)
+
+
+def read(message):
+    """A record as it is printed."""
+    return {
+        "topic": message.topic(),
+        "partition": message.partition(),
+        "offset": message.offset(),
+        "key": message.key().decode(),
+        "headers": {name: value.decode() for name, value in message.headers() or []},
+        "event": decode(message.value()),
+    }
 
 
 def partitions(consumer, topics):
@@ -82,16 +95,12 @@ def main():
         if message.error():
             raise KafkaException(message.error())
         place = (message.topic(), message.partition())
-        headers = {name: value.decode() for name, value in message.headers() or []}
-        event = {
-            "topic": message.topic(),
-            "partition": message.partition(),
-            "offset": message.offset(),
-            "key": message.key().decode(),
-            "headers": headers,
-            "event": decode(message.value()),
-        }
-        print(json.dumps(event, default=str), flush=True)
+        try:
+            print(json.dumps(read(message), default=str), flush=True)
+        # fastavro has no one error for bytes that are no record of the schema. The registry being away is another matter.
+        except (ValueError, LookupError, EOFError, TypeError, OverflowError, struct.error) as error:
+            where = f"{message.topic()}-{message.partition()}@{message.offset()}"
+            print(f"passed over {where}, which is no event: {error!r}", file=sys.stderr)
         if message.offset() + 1 >= ends.get(place, float("inf")):
             del ends[place]
     consumer.close()
