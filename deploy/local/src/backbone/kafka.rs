@@ -24,24 +24,37 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 const TOPICS_WITHIN: Duration = Duration::from_mins(1);
 
+/// What the broker's Java may take of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Java {
+    /// Little memory and a quick start, beside everything else of a platform.
+    Small,
+    /// As a broker in production has it, for whoever measures: all of the compiler, and a heap of 1 GiB.
+    Measured,
+}
+
 /// Starts the broker and waits until it answers.
-pub(super) async fn start(
+pub async fn start(
     state: &State,
     ports: &Ports,
     distribution: &Distribution,
     processes: &Processes,
+    java: Java,
 ) -> Result<()> {
     let folder = state.folder("kafka")?;
     std::fs::write(folder.join("server.properties"), settings(ports))?;
     std::fs::write(folder.join("log4j2.properties"), LOG_SETTINGS)?;
     let class_path = distribution.kafka_class_path()?;
     if !folder.join("data/1/meta.properties").exists() {
-        let format = java("kafka-format", &class_path, &folder)
+        let format = java
+            .launch("kafka-format", &class_path, &folder)
             .args(["kafka.tools.StorageTool", "format", "--ignore-formatted"])
             .args(["-t", CLUSTER_ID, "-c", "server.properties"]);
         processes.run(format).await?;
     }
-    let broker = java("kafka", &class_path, &folder).args(["kafka.Kafka", "server.properties"]);
+    let broker = java
+        .launch("kafka", &class_path, &folder)
+        .args(["kafka.Kafka", "server.properties"]);
     let broker = processes.start(Layer::Store, broker)?;
     wait(&broker, &ports.address(Endpoint::Kafka)).await
 }
@@ -67,20 +80,24 @@ async fn brokers(admin: Arc<AdminClient<DefaultClientContext>>) -> Result<()> {
     }
 }
 
-fn java(name: &str, class_path: &str, folder: &Path) -> Launch {
-    Launch::new(name, "java")
-        .args([
-            "-Xms192m",
-            "-Xmx384m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-        ])
-        .args([
-            "-XX:MaxDirectMemorySize=128m",
-            "-Dlog4j2.configurationFile=log4j2.properties",
-        ])
-        .args(["-cp", class_path])
-        .folder(folder)
+impl Java {
+    fn launch(self, name: &str, class_path: &str, folder: &Path) -> Launch {
+        let machine: &[&str] = match self {
+            Self::Small => &[
+                "-Xms192m",
+                "-Xmx384m",
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-XX:MaxDirectMemorySize=128m",
+            ],
+            Self::Measured => &["-Xms1g", "-Xmx1g", "-XX:+UseG1GC"],
+        };
+        Launch::new(name, "java")
+            .args(machine.iter().copied())
+            .arg("-Dlog4j2.configurationFile=log4j2.properties")
+            .args(["-cp", class_path])
+            .folder(folder)
+    }
 }
 
 /// One broker, so every replication factor is 1. Three would be node ids 1 to 3 with the data folders beside this one.
@@ -127,7 +144,7 @@ pub fn admin(brokers: &str) -> Result<AdminClient<DefaultClientContext>> {
 }
 
 /// Creates every topic of the catalogue that is missing, as the catalogue says.
-pub(super) async fn create_topics(brokers: &str) -> Result<()> {
+pub async fn create_topics(brokers: &str) -> Result<()> {
     let admin = admin(brokers)?;
     let deployments = catalogue::deployments();
     let texts: Vec<(String, String)> = deployments

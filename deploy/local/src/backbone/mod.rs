@@ -51,7 +51,7 @@ impl Backbone {
         };
         let broker = async {
             let step = progress.step("Kafka, with the topics");
-            kafka::start(state, ports, distribution, processes).await?;
+            kafka::start(state, ports, distribution, processes, kafka::Java::Small).await?;
             kafka::create_topics(&kafka).await?;
             step.done();
             anyhow::Ok(())
