@@ -10,9 +10,10 @@ use rdkafka::util::Timeout;
 use uuid::Uuid;
 
 use super::Error;
+use super::chosen::Selection;
+use super::id::LetterId;
 use super::jobs::{self, Action, Order};
-use super::letter::{Letter, LetterId};
-use super::selection::Selection;
+use super::letter::Letter;
 use super::topic;
 use crate::consumer::parked;
 use crate::consumer::watermarks::{self, Aggregate};

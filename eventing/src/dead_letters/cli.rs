@@ -5,8 +5,8 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 
 use super::act;
+use super::chosen::Selection;
 use super::jobs::{self, Action, Order};
-use super::selection::Selection;
 use super::view;
 use super::{Context, Error};
 use crate::consumer::ConsumerGroup;
@@ -125,7 +125,7 @@ impl Command {
             }
             Self::Show(show) => {
                 let group = show.common.group(context)?;
-                let id = show.id.parse().map_err(Error::Refused)?;
+                let id = show.id.parse()?;
                 view::show(group, resources, id, show.common.json, out).await
             }
             Self::Replay(act) => act.run(context, Action::Replay, out).await,
@@ -196,12 +196,8 @@ impl Act {
 
     fn selection(&self) -> Result<Selection, Error> {
         if !self.ids.is_empty() {
-            let ids = self
-                .ids
-                .iter()
-                .map(|id| id.parse())
-                .collect::<Result<_, String>>();
-            return Ok(Selection::Ids(ids.map_err(Error::Refused)?));
+            let ids = self.ids.iter().map(|id| id.parse()).collect::<Result<_, _>>();
+            return Ok(Selection::Ids(ids?));
         }
         if self.all || self.filter.fingerprint.is_some() || self.filter.key.is_some() {
             return Ok(self.filter.selection());

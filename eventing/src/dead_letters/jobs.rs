@@ -8,7 +8,7 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::letter::LetterId;
+use super::id::LetterId;
 
 /// What is done to letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,44 +1,13 @@
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::Timestamp;
 use schemas::Event;
 use serde::Serialize;
 
+use super::id::LetterId;
 use crate::SchemaRegistry;
 use crate::consumer::decode::decode;
 use crate::consumer::envelope::{self, Envelope};
 use crate::consumer::record::Record;
 use crate::headers::CloudEvent;
-
-/// A letter's id: its partition and offset on the dead-letter topic, as in `3-17`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct LetterId {
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-}
-
-impl fmt::Display for LetterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.partition, self.offset)
-    }
-}
-
-impl FromStr for LetterId {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parse = || {
-            let (partition, offset) = text.split_once('-')?;
-            Some(Self {
-                partition: partition.parse().ok()?,
-                offset: offset.parse().ok()?,
-            })
-        };
-        parse()
-            .ok_or_else(|| format!("{text:?} is no letter's id: expected <partition>-<offset>, as in 3-17"))
-    }
-}
 
 /// A dead letter as it lies on the topic.
 #[derive(Clone, Debug)]
@@ -144,24 +113,5 @@ impl Letter {
             key: key.to_owned(),
             sequence: said.sequence,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_a_partition_and_an_offset() {
-        assert_eq!(
-            "3-17".parse(),
-            Ok(LetterId {
-                partition: 3,
-                offset: 17
-            })
-        );
-        for wrong in ["", "3", "3-", "-17", "3-x", "3-17-1"] {
-            assert!(wrong.parse::<LetterId>().is_err(), "{wrong:?}");
-        }
     }
 }

@@ -4,7 +4,10 @@
 //! named by its partition and offset on that topic, as in `3-17`. Nothing ever deletes one.
 
 mod act;
+mod chosen;
 pub mod cli;
+mod desk;
+mod id;
 mod jobs;
 mod letter;
 mod requests;
@@ -12,8 +15,17 @@ mod selection;
 mod table;
 pub(crate) mod topic;
 mod view;
+mod views;
 
 use sqlx::PgConnection;
+
+pub use desk::{Changed, Decision, Desk, Format, Pace, Rehearsal, Undo};
+pub use id::{LetterId, NoLetterId};
+pub use selection::{Filter, Selection};
+pub use views::{
+    Action, Attempt, AuditEntry, Detail, Done, FailureGroup, Job, JobState, LeftOut, Page, Plan,
+    PlannedFailure, Preflight, PreflightOutcome, Replica, Start, State, Summary, Undone,
+};
 
 pub(crate) use requests::{Request, remove_request, take_requests};
 
@@ -51,9 +63,18 @@ pub enum Error {
     /// The answer could not be written.
     #[error("the output could not be written")]
     Output(#[from] std::io::Error),
-    /// The command asks for something that is not there, or not allowed.
+    /// What was asked for is not there; the text is for the operator.
+    #[error("{0}")]
+    NotFound(String),
+    /// What was asked for is not allowed, or means nothing; the text is for the operator.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<NoLetterId> for Error {
+    fn from(error: NoLetterId) -> Self {
+        Self::Refused(error.to_string())
+    }
 }
 
 /// Puts a record that was applied into the group's dead letters after all, from inside the caller's transaction: for work that

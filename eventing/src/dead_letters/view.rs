@@ -5,9 +5,10 @@ use std::io::Write;
 use schemas::Event;
 use serde_json::{Value, json};
 
+use super::chosen::Selection;
+use super::id::LetterId;
 use super::jobs::{self, Done, NEW};
-use super::letter::{Letter, LetterId, Summary};
-use super::selection::Selection;
+use super::letter::{Letter, Summary};
 use super::{Error, table, topic};
 use crate::consumer::{ConsumerGroup, Resources};
 
