@@ -15,12 +15,19 @@ pub struct Rollups;
 
 impl Handler for Rollups {
     type Prepared = ();
+    type Rows = ();
 
     async fn prepare(&self, _: &Delivery) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn apply(&self, tx: &mut PgConnection, delivery: &Delivery, (): ()) -> Result<(), Failure> {
+    async fn apply(
+        &self,
+        tx: &mut PgConnection,
+        (): &mut (),
+        delivery: &Delivery,
+        (): &(),
+    ) -> Result<(), Failure> {
         match &delivery.event {
             Event::Payment(event) => store::events::record(tx, event).await?,
             Event::Settlement(event) => store::payouts::record_settlement(tx, event).await?,

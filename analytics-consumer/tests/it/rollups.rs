@@ -76,7 +76,7 @@ async fn consume(pool: &PgPool, events: impl IntoIterator<Item = Event>) {
     for event in events {
         let delivery = Delivery::sample("payments.payment.v1", event);
         let mut tx = pool.begin().await.unwrap();
-        Rollups.apply(&mut tx, &delivery, ()).await.unwrap();
+        Rollups.apply(&mut tx, &mut (), &delivery, &()).await.unwrap();
         tx.commit().await.unwrap();
     }
 }

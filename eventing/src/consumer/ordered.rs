@@ -63,7 +63,7 @@ impl<H: Handler> Runtime<H> {
                 return Ok(Settled::Duplicate);
             }
             if let Some(prepared) = prepared {
-                self.apply(&mut tx, delivery, prepared).await?;
+                self.apply(&mut tx, delivery, &prepared).await?;
             }
             if record.parked {
                 parked::remove_up_to(&mut tx, aggregate, delivery.sequence).await?;

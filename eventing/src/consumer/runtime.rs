@@ -228,10 +228,15 @@ impl<H: Handler> Runtime<H> {
         &self,
         tx: &mut PgConnection,
         delivery: &Delivery,
-        prepared: H::Prepared,
+        prepared: &H::Prepared,
     ) -> Result<(), Failure> {
+        let mut rows = H::Rows::default();
         guarded(self.group.handler_deadline, async {
-            self.handler.apply(tx, delivery, prepared).await
+            self.handler.apply(tx, &mut rows, delivery, prepared).await
+        })
+        .await?;
+        guarded(self.group.handler_deadline, async {
+            self.handler.flush(tx, rows).await
         })
         .await
     }

@@ -14,7 +14,7 @@ impl<H: Handler> Runtime<H> {
         let prepared = self.prepare(delivery).await?;
         self.in_time(async {
             let mut tx = self.begin().await.map_err(Failure::bookkeeping)?;
-            self.apply(&mut tx, delivery, prepared).await?;
+            self.apply(&mut tx, delivery, &prepared).await?;
             refuse_aborted(&mut tx).await?;
             crash_point("consumer.apply.before_commit");
             tx.commit().await?;

@@ -36,12 +36,19 @@ impl Events {
 
 impl Handler for Events {
     type Prepared = ();
+    type Rows = ();
 
     async fn prepare(&self, _: &Delivery) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn apply(&self, tx: &mut PgConnection, delivery: &Delivery, (): ()) -> Result<(), Failure> {
+    async fn apply(
+        &self,
+        tx: &mut PgConnection,
+        (): &mut (),
+        delivery: &Delivery,
+        (): &(),
+    ) -> Result<(), Failure> {
         let plan = plan(&delivery.event, self.approver_count)
             .map_err(|contradiction| Failure::dead("event_contradicts_itself", contradiction))?;
         let Some(plan) = plan else { return Ok(()) };

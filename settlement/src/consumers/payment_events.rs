@@ -95,12 +95,19 @@ fn refund(event: &PaymentEvent, step: fn(RefundNo) -> Step) -> Result<(Step, i64
 
 impl Handler for PaymentEvents {
     type Prepared = ();
+    type Rows = ();
 
     async fn prepare(&self, _delivery: &Delivery) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn apply(&self, tx: &mut PgConnection, delivery: &Delivery, (): ()) -> Result<(), Failure> {
+    async fn apply(
+        &self,
+        tx: &mut PgConnection,
+        (): &mut (),
+        delivery: &Delivery,
+        (): &(),
+    ) -> Result<(), Failure> {
         match &delivery.event {
             Event::Payment(event) => self.book(tx, event).await,
             Event::Settlement(_) | Event::Withdrawal(_) => {

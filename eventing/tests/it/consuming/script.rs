@@ -115,6 +115,7 @@ impl Script {
 
 impl Handler for Script {
     type Prepared = Act;
+    type Rows = ();
 
     async fn prepare(&self, delivery: &Delivery) -> Result<Act, Failure> {
         match self.act(delivery) {
@@ -123,7 +124,13 @@ impl Handler for Script {
         }
     }
 
-    async fn apply(&self, tx: &mut PgConnection, delivery: &Delivery, act: Act) -> Result<(), Failure> {
+    async fn apply(
+        &self,
+        tx: &mut PgConnection,
+        (): &mut (),
+        delivery: &Delivery,
+        act: &Act,
+    ) -> Result<(), Failure> {
         self.calls.lock().unwrap().push(delivery.clone());
         if let Some(gate) = &self.gate {
             gate.acquire().await.unwrap().forget();

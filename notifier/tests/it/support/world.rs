@@ -94,7 +94,7 @@ impl World {
         let handler = Events::new(self.clock.clone(), approvers);
         handler.prepare(delivery).await.unwrap();
         let mut tx = self.database.pool.begin().await.unwrap();
-        handler.apply(&mut tx, delivery, ()).await.unwrap();
+        handler.apply(&mut tx, &mut (), delivery, &()).await.unwrap();
         tx.commit().await.unwrap();
     }
 

@@ -89,7 +89,7 @@ impl World {
         let delivery = Delivery::sample("payments.payment.v1", Event::Payment(Box::new(event)));
         self.handler.prepare(&delivery).await?;
         let mut tx = self.database.pool.begin().await.unwrap();
-        self.handler.apply(&mut tx, &delivery, ()).await?;
+        self.handler.apply(&mut tx, &mut (), &delivery, &()).await?;
         tx.commit().await.unwrap();
         Ok(())
     }
