@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures::future::try_join_all;
 
-use crate::backbone::{Backbone, Durability};
+use crate::backbone::{Backbone, Broker, Durability, kafka};
 use crate::configuration::Wiring;
 use crate::distribution::Distribution;
 use crate::doors::{Dependency, Doors, OpenDoors};
@@ -180,7 +180,11 @@ impl Platform {
                 self.wait_http(process, &format!("{}/health", self.simulator_url()))
                     .await
             }
-            (None, _) => Ok(()),
+            (None, name) => match self.broker(name) {
+                // The others may be down for now, and are waited for by themselves.
+                Some(broker) => kafka::wait(process, &self.ports, broker, 1).await,
+                None => Ok(()),
+            },
         }
     }
 
@@ -261,6 +265,14 @@ impl Platform {
         .write(&self.run.state)
     }
 
+    /// The broker of this name among the processes.
+    fn broker(&self, name: &str) -> Option<Broker> {
+        self.ports
+            .brokers()
+            .each()
+            .find(|broker| broker.to_string() == name)
+    }
+
     fn entry(&self, process: &Process) -> Entry {
         let name = process.name();
         let instance = self
@@ -280,9 +292,11 @@ impl Platform {
                 let url = &self.backbone.registry;
                 (Some(url.clone()), Some(format!("{url}/subjects")))
             }
-            (None, "kafka") => (Some(self.backbone.kafka.clone()), None),
             (None, "postgresql") => (Some(self.ports.address(Endpoint::Postgresql)), None),
-            (None, _) => (None, None),
+            (None, name) => {
+                let address = |broker| self.ports.address(Endpoint::Kafka(broker));
+                (self.broker(name).map(address), None)
+            }
         };
         Entry {
             name: name.to_owned(),

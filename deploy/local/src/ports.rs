@@ -7,20 +7,26 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
+use crate::backbone::{Broker, Brokers};
 use crate::service::{Instance, Service};
 
 /// Replica n of a service listens this many ports × (n − 1) above the first.
 const REPLICA_STRIDE: u16 = 100;
+const CONTROLLER_STRIDE: u16 = 10_000;
 
 /// Something with a port of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Endpoint {
     /// PostgreSQL.
     Postgresql,
-    /// Kafka, for clients.
-    Kafka,
-    /// Kafka, for its controller.
-    KafkaController,
+    /// A broker, for clients.
+    Kafka(Broker),
+    /// A broker, for the other controllers.
+    KafkaController(Broker),
+    /// The door in front of a broker, for clients that tests cut off.
+    KafkaDoor(Broker),
+    /// Where a broker expects those who come in by its door.
+    KafkaBehindDoor(Broker),
     /// The schema registry.
     Registry,
     /// The simulator's pages, its PSP, bank and issuer.
@@ -38,8 +44,10 @@ impl Endpoint {
     fn documented(self) -> u16 {
         match self {
             Self::Postgresql => 15432,
-            Self::Kafka => 9092,
-            Self::KafkaController => 19093,
+            Self::Kafka(broker) => 9090 + 2 * u16::from(broker.node_id()),
+            Self::KafkaController(broker) => 9093 + CONTROLLER_STRIDE * u16::from(broker.node_id()),
+            // Only tests have doors, and they take free ports.
+            Self::KafkaDoor(broker) | Self::KafkaBehindDoor(broker) => 9093 + 2 * u16::from(broker.node_id()),
             Self::Registry => 8081,
             Self::Simulator => 40100,
             Self::Mail => 40125,
@@ -57,8 +65,13 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Postgresql => f.write_str("postgresql"),
-            Self::Kafka => f.write_str("kafka"),
-            Self::KafkaController => f.write_str("kafka-controller"),
+            Self::Kafka(broker) => write!(f, "{broker}"),
+            Self::KafkaController(broker) => match broker.node_id() {
+                1 => f.write_str("kafka-controller"),
+                id => write!(f, "kafka-controller-{id}"),
+            },
+            Self::KafkaDoor(broker) => write!(f, "{broker}-door"),
+            Self::KafkaBehindDoor(broker) => write!(f, "{broker}-behind-door"),
             Self::Registry => f.write_str("registry"),
             Self::Simulator => f.write_str("simulator"),
             Self::Mail => f.write_str("mail"),
@@ -98,8 +111,8 @@ pub struct Ports(BTreeMap<Endpoint, u16>);
 
 impl Ports {
     /// The documented ports, save those that `choices` moves.
-    pub fn documented(instances: &[Instance], choices: &[PortChoice]) -> Result<Self> {
-        let mut ports: BTreeMap<_, _> = endpoints(instances)
+    pub fn documented(instances: &[Instance], brokers: Brokers, choices: &[PortChoice]) -> Result<Self> {
+        let mut ports: BTreeMap<_, _> = endpoints(instances, brokers)
             .map(|endpoint| (endpoint, endpoint.documented()))
             .collect();
         for choice in choices {
@@ -119,9 +132,27 @@ impl Ports {
         Ok(Self(ports))
     }
 
-    /// Ports that are free now. Another process may take one before we do; then the start fails and names it.
+    /// Ports that are free now, with one broker. Another process may take one before we do; then the start fails and names it.
     pub fn free(instances: &[Instance]) -> Result<Self> {
-        let held: Vec<(Endpoint, TcpListener)> = endpoints(instances)
+        Self::free_with(instances, Brokers::One)
+    }
+
+    /// The same with any number of brokers.
+    pub fn free_with(instances: &[Instance], brokers: Brokers) -> Result<Self> {
+        Self::find_free(endpoints(instances, brokers))
+    }
+
+    /// The same for a backbone alone, with a door in front of each broker that a test can put a proxy at.
+    pub fn free_with_broker_doors(brokers: Brokers) -> Result<Self> {
+        let doors = brokers
+            .each()
+            .flat_map(|broker| [Endpoint::KafkaDoor(broker), Endpoint::KafkaBehindDoor(broker)]);
+        Self::find_free(endpoints(&[], brokers).chain(doors))
+    }
+
+    fn find_free(endpoints: impl Iterator<Item = Endpoint>) -> Result<Self> {
+        // All are held until the last is found, so that none is found twice.
+        let held: Vec<(Endpoint, TcpListener)> = endpoints
             .map(|endpoint| Ok((endpoint, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?)))
             .collect::<Result<_>>()
             .context("no free port on 127.0.0.1")?;
@@ -171,6 +202,35 @@ impl Ports {
         }
     }
 
+    /// How many brokers these ports are for.
+    pub fn brokers(&self) -> Brokers {
+        let last =
+            |endpoint: &Endpoint| matches!(endpoint, Endpoint::Kafka(broker) if *broker > Broker::FIRST);
+        if self.0.keys().any(last) {
+            Brokers::Three
+        } else {
+            Brokers::One
+        }
+    }
+
+    /// Every broker's address for clients, with commas in between.
+    pub fn kafka(&self) -> String {
+        let addresses: Vec<String> = self
+            .brokers()
+            .each()
+            .map(|broker| self.address(Endpoint::Kafka(broker)))
+            .collect();
+        addresses.join(",")
+    }
+
+    /// The door in front of a broker, where these ports have doors.
+    pub fn broker_door(&self, broker: Broker) -> Option<BrokerDoor> {
+        Some(BrokerDoor {
+            listen: *self.0.get(&Endpoint::KafkaDoor(broker))?,
+            behind: *self.0.get(&Endpoint::KafkaBehindDoor(broker))?,
+        })
+    }
+
     /// `http://127.0.0.1:<port>`.
     pub fn http(&self, endpoint: Endpoint) -> String {
         format!("http://{}", self.address(endpoint))
@@ -192,16 +252,28 @@ impl Ports {
     }
 }
 
-fn endpoints(instances: &[Instance]) -> impl Iterator<Item = Endpoint> {
+/// The two ports of a door in front of a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BrokerDoor {
+    /// Where clients knock: a proxy of the test's listens here, and the broker names it to whoever came in by the door.
+    pub listen: u16,
+    /// Where the broker listens for them.
+    pub behind: u16,
+}
+
+fn endpoints(instances: &[Instance], brokers: Brokers) -> impl Iterator<Item = Endpoint> {
     [
         Endpoint::Postgresql,
-        Endpoint::Kafka,
-        Endpoint::KafkaController,
         Endpoint::Registry,
         Endpoint::Simulator,
         Endpoint::Mail,
     ]
     .into_iter()
+    .chain(
+        brokers
+            .each()
+            .flat_map(|broker| [Endpoint::Kafka(broker), Endpoint::KafkaController(broker)]),
+    )
     .chain(
         instances
             .iter()
@@ -219,7 +291,7 @@ mod tests {
 
     #[test]
     fn the_documented_ports_are_those_of_the_documentation() {
-        let ports = Ports::documented(&one_of_each(), &[]).unwrap();
+        let ports = Ports::documented(&one_of_each(), Brokers::One, &[]).unwrap();
         assert_eq!(ports.public(Service::PaymentGateway), "http://127.0.0.1:40003");
         assert_eq!(ports.operations(Service::Settlement), "http://127.0.0.1:41013");
         assert_eq!(ports.of(Endpoint::Registry), 8081);
@@ -231,7 +303,7 @@ mod tests {
         let port = taken.local_addr().unwrap().port();
         let choice = format!("registry={port}").parse().unwrap();
         let ports = Ports(
-            Ports::documented(&one_of_each(), &[choice])
+            Ports::documented(&one_of_each(), Brokers::One, &[choice])
                 .unwrap()
                 .0
                 .into_iter()
@@ -246,8 +318,26 @@ mod tests {
     }
 
     #[test]
+    fn three_brokers_have_ports_of_their_own() {
+        let ports = Ports::documented(
+            &one_of_each(),
+            Brokers::Three,
+            &["kafka-3=19096".parse().unwrap()],
+        )
+        .unwrap();
+        assert_eq!(ports.kafka(), "127.0.0.1:9092,127.0.0.1:9094,127.0.0.1:19096");
+        assert_eq!(ports.brokers(), Brokers::Three);
+        let unknown = Ports::documented(&one_of_each(), Brokers::One, &["kafka-3=19096".parse().unwrap()]);
+        assert!(unknown.unwrap_err().to_string().contains("kafka"));
+        Ports::free_with_broker_doors(Brokers::Three)
+            .unwrap()
+            .check()
+            .unwrap();
+    }
+
+    #[test]
     fn an_unknown_name_lists_the_known_ones() {
-        let error = Ports::documented(&one_of_each(), &["postgres=1".parse().unwrap()])
+        let error = Ports::documented(&one_of_each(), Brokers::One, &["postgres=1".parse().unwrap()])
             .unwrap_err()
             .to_string();
         assert!(error.contains("postgresql"), "{error}");

@@ -1,16 +1,18 @@
 //! PostgreSQL, Kafka and the schema registry: what services, and tests of crates, stand on.
 
+mod brokers;
 pub mod kafka;
 pub mod postgres;
 pub mod registry;
 
 use anyhow::Result;
 
+pub use brokers::{Broker, Brokers};
 pub use postgres::{Durability, Postgres};
 
 use crate::distribution::Distribution;
 use crate::http::Http;
-use crate::ports::{Endpoint, Ports};
+use crate::ports::Ports;
 use crate::processes::Processes;
 use crate::progress::Progress;
 use crate::state::State;
@@ -20,7 +22,7 @@ use crate::state::State;
 pub struct Backbone {
     /// The database server.
     pub postgres: Postgres,
-    /// `host:port` of the brokers.
+    /// `host:port` of every broker, with commas in between.
     pub kafka: String,
     /// The base of the registry's Confluent-compatible interface.
     pub registry: String,
@@ -37,7 +39,9 @@ impl Backbone {
         progress: Progress,
     ) -> Result<Self> {
         let http = Http::new()?;
-        let kafka = ports.address(Endpoint::Kafka);
+        // Before anything starts.
+        kafka::check_state(state, ports.brokers())?;
+        let kafka = ports.kafka();
         let registry = registry::url(ports);
         let databases = async {
             let step = progress.step("PostgreSQL");
@@ -50,7 +54,10 @@ impl Backbone {
             Ok(postgres)
         };
         let broker = async {
-            let step = progress.step("Kafka, with the topics");
+            let step = progress.step(match ports.brokers() {
+                Brokers::One => "Kafka, with the topics",
+                Brokers::Three => "Kafka, three brokers, with the topics",
+            });
             kafka::start(state, ports, distribution, processes, kafka::Java::Small).await?;
             kafka::create_topics(&kafka).await?;
             step.done();

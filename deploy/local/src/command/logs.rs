@@ -11,7 +11,7 @@ use crate::state::State;
 /// What `logs` takes.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A service, or kafka, registry, postgresql, simulator, traffic, up.
+    /// A service, or kafka (of three: kafka-2, kafka-3), registry, postgresql, simulator, traffic, up.
     service: String,
     /// Go on as more is said.
     #[arg(short, long)]

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use super::interrupt::Interrupt;
 use super::watch::Watch;
 use super::{detach, welcome};
-use crate::backbone::Durability;
+use crate::backbone::{Brokers, Durability};
 use crate::doors::Doors;
 use crate::environment::Environment;
 use crate::http::Http;
@@ -40,6 +40,9 @@ pub struct Arguments {
     /// More than one replica of a service, such as settlement=2. May be repeated.
     #[arg(long, value_name = "SERVICE=N")]
     replicas: Vec<Replicas>,
+    /// How many Kafka brokers: 1, or 3 that each keep a copy of every topic, so that one may die.
+    #[arg(long, value_name = "1|3", default_value_t)]
+    brokers: Brokers,
     /// Another port for something, such as postgresql=25432. May be repeated.
     #[arg(long, value_name = "NAME=PORT")]
     port: Vec<PortChoice>,
@@ -68,7 +71,7 @@ impl Arguments {
     async fn attend(self) -> Result<ExitCode> {
         let mut interrupt = Interrupt::listen()?;
         let instances = instances(&self.replicas);
-        let ports = Ports::documented(&instances, &self.port)?;
+        let ports = Ports::documented(&instances, self.brokers, &self.port)?;
         let run = Arc::new(Run::prepare(self.state()?)?);
         ports.check()?;
         let options = Options {

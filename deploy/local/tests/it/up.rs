@@ -65,3 +65,19 @@ fn an_unknown_service_or_port_is_refused_with_the_known_ones() {
     assert!(!output.status.success());
     assert!(error.contains("kafka-controller"), "{error}");
 }
+
+#[test]
+fn the_port_of_a_third_broker_is_named_too_and_a_second_alone_is_refused() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let state = folder("brokers");
+    let (output, error) = up(&state, &["--brokers", "3", "--port", &format!("kafka-3={port}")]);
+    assert!(!output.status.success());
+    assert!(
+        error.contains(&format!("port {port}, for kafka-3, is taken")),
+        "{error}"
+    );
+    let (output, error) = up(&state, &["--brokers", "2"]);
+    assert!(!output.status.success());
+    assert!(error.contains("expected 1 broker or 3, not 2"), "{error}");
+}
