@@ -10,6 +10,7 @@ use std::time::Duration;
 use eventing::{Clock, Outbox};
 use jiff::{SignedDuration, Timestamp};
 use platform::Tasks;
+use platform::breaker::Permit;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
@@ -81,8 +82,16 @@ impl From<sqlx::Error> for ChargingError {
     }
 }
 
-/// Leave to make one call to the PSP.
-pub type Leave = tokio::sync::OwnedSemaphorePermit;
+/// Room for one task that calls the PSP.
+pub type Room = tokio::sync::OwnedSemaphorePermit;
+
+/// Leave to make one post to the PSP. The breaker's permit is a part of it: whatever opens the breaker between the promise and
+/// the post, the post goes out, so that nothing is created that was never sent.
+#[derive(Debug)]
+pub struct Leave {
+    room: Room,
+    permit: Permit,
+}
 
 /// The PSP cannot be asked at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -111,8 +120,15 @@ impl Charging {
         }
     }
 
-    /// Leave to make one call. Asked for before anything is created, so that a refusal leaves nothing behind.
+    /// Leave to make one post. Asked for before anything is created, so that a refusal leaves nothing behind.
     pub fn leave(&self) -> Result<Leave, Refusing> {
+        let room = self.room()?;
+        let permit = self.stripe.permit().map_err(|_| Refusing)?;
+        Ok(Leave { room, permit })
+    }
+
+    /// Room for asking about something that exists, where a call that is not made after all does no harm.
+    pub fn room(&self) -> Result<Room, Refusing> {
         if self.stripe.is_refusing() {
             return Err(Refusing);
         }

@@ -1,9 +1,10 @@
 //! Calls about a payment.
 
 use eventing::crash_point;
+use platform::breaker::Permit;
 use schemas::ids::PaymentNo;
 
-use super::{Charging, ChargingError, Finding};
+use super::{Charging, ChargingError, Finding, Leave};
 use crate::clients::stripe::Reply;
 use crate::domain::psp::PspPayment;
 use crate::domain::work::{Absence, Attempts, Step};
@@ -13,8 +14,9 @@ use crate::store::payments::Locked;
 
 impl Charging {
     /// The first call for a payment that was just created.
-    pub async fn charge(&self, payment: Payment) -> Result<Payment, ChargingError> {
-        let finding = self.post(&payment).await;
+    pub async fn charge(&self, payment: Payment, leave: Leave) -> Result<Payment, ChargingError> {
+        let Leave { room: _room, permit } = leave;
+        let finding = self.post(&payment, Some(permit)).await;
         self.apply(payment.payment_no, &finding, None).await
     }
 
@@ -96,7 +98,7 @@ impl Charging {
                     return Ok(Finding::Unknown);
                 }
                 // That this call did not go out proves nothing about the one before it.
-                Ok(match self.post(payment).await {
+                Ok(match self.post(payment, None).await {
                     Finding::NotSent => Finding::Unknown,
                     finding => finding,
                 })
@@ -106,9 +108,9 @@ impl Charging {
         }
     }
 
-    async fn post(&self, payment: &Payment) -> Finding {
+    async fn post(&self, payment: &Payment, permit: Option<Permit>) -> Finding {
         crash_point("gateway.psp.before");
-        let reply = self.stripe.post_payment(payment).await;
+        let reply = self.stripe.post_payment(payment, permit).await;
         crash_point("gateway.psp.after");
         match reply {
             Reply::Answered(seen) => Finding::Seen(vec![seen]),

@@ -1,9 +1,10 @@
 //! Calls about a refund.
 
 use eventing::crash_point;
+use platform::breaker::Permit;
 use schemas::ids::RefundNo;
 
-use super::{Charging, ChargingError, RefundFinding};
+use super::{Charging, ChargingError, Leave, RefundFinding};
 use crate::clients::stripe::{Cause, Reply};
 use crate::domain::work::Absence;
 use crate::domain::{PaymentState, Refund};
@@ -12,8 +13,14 @@ use crate::store::refunds::Known;
 
 impl Charging {
     /// The first call for a refund that was just reserved. `intent` is the charge.
-    pub async fn pay_back(&self, refund: Refund, intent: String) -> Result<Refund, ChargingError> {
-        let finding = self.post_refund(&refund, &intent).await;
+    pub async fn pay_back(
+        &self,
+        refund: Refund,
+        intent: String,
+        leave: Leave,
+    ) -> Result<Refund, ChargingError> {
+        let Leave { room: _room, permit } = leave;
+        let finding = self.post_refund(&refund, &intent, Some(permit)).await;
         self.apply_refund(refund.payment_no, refund.refund_no, &finding, None)
             .await
     }
@@ -72,16 +79,16 @@ impl Charging {
                 if !store::work::posting_refund(&self.pool, refund.refund_no, now).await? {
                     return Ok(RefundFinding::Unknown);
                 }
-                Ok(self.post_refund(refund, intent).await)
+                Ok(self.post_refund(refund, intent, None).await)
             }
             Absence::Wait => Ok(RefundFinding::Unknown),
             Absence::Final => Ok(RefundFinding::Absent),
         }
     }
 
-    async fn post_refund(&self, refund: &Refund, intent: &str) -> RefundFinding {
+    async fn post_refund(&self, refund: &Refund, intent: &str, permit: Option<Permit>) -> RefundFinding {
         crash_point("gateway.psp.before");
-        let reply = self.stripe.post_refund(refund, intent).await;
+        let reply = self.stripe.post_refund(refund, intent, permit).await;
         crash_point("gateway.psp.after");
         match reply {
             Reply::Answered(seen) => RefundFinding::Seen(seen),

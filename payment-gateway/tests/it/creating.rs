@@ -281,6 +281,60 @@ async fn while_the_breaker_is_open_nothing_is_created() {
 }
 
 #[tokio::test]
+async fn a_breaker_that_opens_after_the_payment_was_accepted_fails_nothing() {
+    let world = World::new().await;
+    // Between the breaker's leave and the post: the new customer cannot be written yet.
+    let mut tx = world.pool().begin().await.unwrap();
+    sqlx::query("lock table customers in share mode")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let (reply, ()) = tokio::join!(world.pay("order-1", Some("pm_card_visa")), async {
+        eventually("the payment waits for its customer", async || {
+            let waiting =
+                "select exists (select from pg_locks join pg_database on pg_database.oid = pg_locks.database
+                           where not granted and datname = current_database())";
+            sqlx::query_scalar(waiting).fetch_one(world.pool()).await.unwrap()
+        })
+        .await;
+        open_breaker(&world).await;
+        tx.rollback().await.unwrap();
+    });
+    assert_eq!(reply.expect(201).json["status"], "success");
+}
+
+/// Half-open, the breaker lets one request through: it is the payment's that was promised to be posted.
+#[tokio::test]
+async fn what_the_breaker_tries_the_psp_with_is_one_payment_and_the_next_is_refused() {
+    let world = World::new().await;
+    open_breaker(&world).await;
+    tokio::time::pause();
+    tokio::time::advance(platform::breaker::machine::OPEN_FOR + Duration::from_secs(1)).await;
+    tokio::time::resume();
+
+    let gate = Gate::new();
+    world.psp.next(Behaviour::Hold(gate.clone()));
+    let (first, ()) = tokio::join!(world.pay("order-1", Some("pm_card_visa")), async {
+        gate.arrived().await;
+        let second = world.pay("order-2", Some("pm_card_visa")).await;
+        second.refused(503, "psp-unavailable");
+        assert_eq!(world.rows("payments").await, 1);
+        gate.open();
+    });
+    assert_eq!(first.expect(201).json["status"], "success");
+    let reply = world.pay("order-2", Some("pm_card_visa")).await.expect(201);
+    assert_eq!(reply.json["status"], "success");
+}
+
+async fn open_breaker(world: &World) {
+    for _ in 0..platform::breaker::machine::MIN_REQUESTS {
+        world.psp.next(Behaviour::ServerError);
+        world.charging().stripe.cancel_intent("pi_unheard_of").await;
+    }
+    assert!(world.charging().stripe.is_refusing());
+}
+
+#[tokio::test]
 async fn no_personal_data_is_on_the_topic_or_readable_in_the_database() {
     let world = World::new().await;
     let order = json!({

@@ -11,19 +11,22 @@ use super::Answer;
 use super::address::Forbidden;
 use super::error::{CallError, NotSent, Unknown};
 use super::request::Request;
+use crate::breaker::Permit;
 use crate::telemetry;
+
+/// Asks the breaker for leave to send the request once.
+pub(super) fn permit(request: &Request) -> Result<Permit, CallError> {
+    let permit = request.client.breaker.permit();
+    permit.map_err(|open| CallError::NotSent(open.into()))
+}
 
 /// Sends the request once.
 pub(super) async fn send(
     request: &Request,
+    permit: Permit,
     deadline: Instant,
     resend_count: u32,
 ) -> Result<Answer, CallError> {
-    let permit = request
-        .client
-        .breaker
-        .permit()
-        .map_err(|open| CallError::NotSent(open.into()))?;
     let span = tracing::info_span!(
         "http.client",
         otel.name = %format_args!("{} {}", request.method, request.client.destination),

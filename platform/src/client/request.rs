@@ -9,6 +9,7 @@ use url::Url;
 
 use super::error::{CallError, NotSent};
 use super::{Answer, Client, exchange, retry};
+use crate::breaker::Permit;
 
 /// Collects the parts of a request; [`Request::send`] makes the call.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct Request {
     pub(super) body: Bytes,
     pub(super) reads_body: bool,
     is_repeatable: bool,
+    permit: Option<Permit>,
     defect: Option<String>,
 }
 
@@ -35,6 +37,7 @@ impl Request {
             body,
             reads_body: true,
             is_repeatable: false,
+            permit: None,
             defect: None,
         }
     }
@@ -43,6 +46,13 @@ impl Request {
     /// retried.
     pub fn repeatable(mut self) -> Self {
         self.is_repeatable = true;
+        self
+    }
+
+    /// Sends it with leave that the breaker gave before: a breaker that has opened meanwhile does not hold it up. Retries
+    /// ask for leave of their own.
+    pub fn with_permit(mut self, permit: Permit) -> Self {
+        self.permit = Some(permit);
         self
     }
 
@@ -105,15 +115,19 @@ impl Request {
     }
 
     /// Makes the call, within the client's deadline.
-    pub async fn send(self) -> Result<Answer, CallError> {
+    pub async fn send(mut self) -> Result<Answer, CallError> {
         if let Some(defect) = self.defect {
             return Err(CallError::NotSent(NotSent::Request(defect)));
         }
         let deadline = tokio::time::Instant::now() + self.client.settings.deadline;
+        let permit = match self.permit.take() {
+            Some(permit) => permit,
+            None => exchange::permit(&self)?,
+        };
         if self.is_repeatable {
-            retry::send(&self, deadline).await
+            retry::send(&self, permit, deadline).await
         } else {
-            exchange::send(&self, deadline, 0).await
+            exchange::send(&self, permit, deadline, 0).await
         }
     }
 }

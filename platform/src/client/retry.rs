@@ -8,15 +8,16 @@ use super::Answer;
 use super::error::{CallError, NotSent, Unknown};
 use super::exchange::{self, is_trouble, retry_after};
 use super::request::Request;
+use crate::breaker::Permit;
 use crate::pauses::Pauses;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Sends until there is an answer that is no sign of trouble, the retries are used up, or the deadline leaves no room.
-pub(super) async fn send(request: &Request, deadline: Instant) -> Result<Answer, CallError> {
+pub(super) async fn send(request: &Request, permit: Permit, deadline: Instant) -> Result<Answer, CallError> {
     let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
-    let mut known = exchange::send(request, deadline, 0).await;
+    let mut known = exchange::send(request, permit, deadline, 0).await;
     for resend_count in 1..=request.client.settings.max_retries {
         if !is_worth_repeating(&known) {
             break;
@@ -31,7 +32,13 @@ pub(super) async fn send(request: &Request, deadline: Instant) -> Result<Answer,
             break;
         }
         tokio::time::sleep(pause).await;
-        known = after(known, exchange::send(request, deadline, resend_count).await);
+        let Ok(permit) = exchange::permit(request) else {
+            break;
+        };
+        known = after(
+            known,
+            exchange::send(request, permit, deadline, resend_count).await,
+        );
     }
     known
 }

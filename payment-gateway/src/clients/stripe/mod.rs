@@ -5,7 +5,8 @@
 //!
 //! The newcomer's trap: an error status is not a "no". Only some answers prove that nothing was charged; see [`reply`].
 
-use platform::client::{CallError, Client, NotSent, Request};
+use platform::breaker::{Open, Permit};
+use platform::client::{Answer, CallError, Client, NotSent, Request};
 use schemas::ids::PaymentNo;
 use secrecy::SecretString;
 use url::Url;
@@ -49,6 +50,11 @@ impl Stripe {
         self.client.breaker().is_open()
     }
 
+    /// Leave for one call, to be taken before anything is promised.
+    pub fn permit(&self) -> Result<Permit, Open> {
+        self.client.breaker().permit()
+    }
+
     fn url(&self, segments: &[&str]) -> Result<Url, CallError> {
         let mut url = self.base_url.clone();
         let no_path = |()| CallError::NotSent(NotSent::Request("the base url takes no path".to_owned()));
@@ -82,6 +88,14 @@ impl Stripe {
         url.query_pairs_mut()
             .append_pair("payment_no", &payment_no.to_string());
         url.into()
+    }
+}
+
+/// Sends with the breaker's leave that the caller has, or asks for it now.
+async fn send(request: Request, permit: Option<Permit>) -> Result<Answer, CallError> {
+    match permit {
+        Some(permit) => request.with_permit(permit).send().await,
+        None => request.send().await,
     }
 }
 

@@ -1,25 +1,26 @@
 //! Charging, the hosted page, and asking what became of either.
 
+use platform::breaker::Permit;
 use platform::client::CallError;
 use schemas::ids::PaymentNo;
 use schemas::payment::FailureCode;
 
 use super::objects::{CheckoutSession, List, PAYMENT_NO, PaymentIntent};
 use super::reply::{self, Reply};
-use super::{IDEMPOTENCY_KEY, Stripe, amounts};
+use super::{IDEMPOTENCY_KEY, Stripe, amounts, send};
 use crate::domain::psp::PspPayment;
 use crate::domain::{Payment, PaymentMethod};
 
 impl Stripe {
-    /// Charges the payment's method, or makes its hosted page. The same payment is never charged twice by this, as long as
+    /// Charges the payment's method, or makes its hosted page, with the breaker's leave that the caller has or with its own. The same payment is never charged twice by this, as long as
     /// Stripe remembers the key.
-    pub async fn post_payment(&self, payment: &Payment) -> Reply<PspPayment> {
+    pub async fn post_payment(&self, payment: &Payment, permit: Option<Permit>) -> Reply<PspPayment> {
         let Ok(amount) = amounts::to_stripe(payment.amount) else {
             return Reply::Declined(FailureCode::Rejected);
         };
         let posted = match &payment.payment_method {
-            Some(method) => self.post_intent(payment, method, amount).await,
-            None => self.post_session(payment, amount).await,
+            Some(method) => self.post_intent(payment, method, amount, permit).await,
+            None => self.post_session(payment, amount, permit).await,
         };
         posted.unwrap_or_else(|error| Reply::NotSent(error.into()))
     }
@@ -29,6 +30,7 @@ impl Stripe {
         payment: &Payment,
         method: &PaymentMethod,
         amount: i64,
+        permit: Option<Permit>,
     ) -> Result<Reply<PspPayment>, CallError> {
         let payment_no = payment.payment_no.to_string();
         let fields = [
@@ -43,10 +45,15 @@ impl Stripe {
             .post(&["payment_intents"])?
             .header(IDEMPOTENCY_KEY, payment_no)
             .form(fields);
-        Ok(reply::read_charge(request.send().await).and_then(PspPayment::try_from))
+        Ok(reply::read_charge(send(request, permit).await).and_then(PspPayment::try_from))
     }
 
-    async fn post_session(&self, payment: &Payment, amount: i64) -> Result<Reply<PspPayment>, CallError> {
+    async fn post_session(
+        &self,
+        payment: &Payment,
+        amount: i64,
+        permit: Option<Permit>,
+    ) -> Result<Reply<PspPayment>, CallError> {
         let payment_no = payment.payment_no.to_string();
         let return_url = self.returning(payment.payment_no);
         let fields = [
@@ -71,7 +78,7 @@ impl Stripe {
             .post(&["checkout", "sessions"])?
             .header(IDEMPOTENCY_KEY, payment_no)
             .form(fields);
-        Ok(reply::read::<CheckoutSession>(request.send().await).and_then(PspPayment::try_from))
+        Ok(reply::read::<CheckoutSession>(send(request, permit).await).and_then(PspPayment::try_from))
     }
 
     /// Looks a PaymentIntent up.

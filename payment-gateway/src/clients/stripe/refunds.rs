@@ -1,12 +1,13 @@
 //! Giving money back, and asking what became of it.
 
+use platform::breaker::Permit;
 use platform::client::CallError;
 use schemas::ids::RefundNo;
 use schemas::payment::FailureCode;
 
 use super::objects::{List, Refund as StripeRefund};
 use super::reply::{self, Reply};
-use super::{IDEMPOTENCY_KEY, Stripe, amounts};
+use super::{IDEMPOTENCY_KEY, Stripe, amounts, send};
 use crate::domain::Refund;
 use crate::domain::psp::PspRefund;
 
@@ -17,7 +18,12 @@ const PAGE: &str = "100";
 impl Stripe {
     /// Refunds a part of the charge `intent`. The same refund is never paid twice by this, as long as Stripe remembers the
     /// key.
-    pub async fn post_refund(&self, refund: &Refund, intent: &str) -> Reply<PspRefund> {
+    pub async fn post_refund(
+        &self,
+        refund: &Refund,
+        intent: &str,
+        permit: Option<Permit>,
+    ) -> Reply<PspRefund> {
         let Ok(amount) = amounts::to_stripe(refund.amount) else {
             return Reply::Declined(FailureCode::Rejected);
         };
@@ -30,11 +36,8 @@ impl Stripe {
         ];
         match self.post(&["refunds"]) {
             Ok(request) => {
-                let sent = request
-                    .header(IDEMPOTENCY_KEY, refund_no)
-                    .form(fields)
-                    .send()
-                    .await;
+                let request = request.header(IDEMPOTENCY_KEY, refund_no).form(fields);
+                let sent = send(request, permit).await;
                 reply::read::<StripeRefund>(sent).and_then(PspRefund::try_from)
             }
             Err(error) => Reply::NotSent(error.into()),

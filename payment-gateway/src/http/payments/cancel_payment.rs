@@ -44,10 +44,10 @@ pub(super) async fn cancel_payment(
     if !payment.is_open() {
         return answer(payment);
     }
-    let leave = app.charging.leave()?;
+    let room = app.charging.room()?;
     let charging = app.charging.clone();
     let call = app.charging.tasks.own(async move {
-        let _leave = leave;
+        let _room = room;
         charging.ask_to_close(payment_no, Closing::Cancel).await?;
         charging.pursue(payment_no).await
     });

@@ -178,10 +178,10 @@ async fn charge_and_answer(
 ) -> Result<Response, Refusal> {
     let payment_no = payment.payment_no;
     let charging = app.charging.clone();
-    let call = app.charging.tasks.own(async move {
-        let _leave = leave;
-        charging.charge(payment).await
-    });
+    let call = app
+        .charging
+        .tasks
+        .own(async move { charging.charge(payment, leave).await });
     answer(app, payment_no, call, scope).await
 }
 
@@ -191,11 +191,11 @@ async fn resume(app: App, payment_no: PaymentNo, scope: Scope) -> Result<Respons
         .await?
         .ok_or(Refusal::NotFound)?;
     let is_unknown_to_psp = payment.is_open() && payment.psp == PspObjects::default();
-    let call = match app.charging.leave() {
-        Ok(leave) if is_unknown_to_psp => {
+    let call = match app.charging.room() {
+        Ok(room) if is_unknown_to_psp => {
             let charging = app.charging.clone();
             app.charging.tasks.own(async move {
-                let _leave = leave;
+                let _room = room;
                 charging.pursue(payment_no).await
             })
         }

@@ -84,10 +84,10 @@ pub(super) async fn create_refund(
         let leave = app.charging.leave()?;
         if let Some((refund, intent)) = reserve(&app, payment_no, &wish, &scope).await? {
             let (charging, waited_for) = (app.charging.clone(), refund.clone());
-            let call = app.charging.tasks.own(async move {
-                let _leave = leave;
-                charging.pay_back(refund, intent).await
-            });
+            let call = app
+                .charging
+                .tasks
+                .own(async move { charging.pay_back(refund, intent, leave).await });
             return answer(app, waited_for, call, scope).await;
         }
     }
@@ -165,9 +165,9 @@ async fn resume(app: App, refund_no: RefundNo, scope: Scope) -> Result<Response,
         .await?
         .ok_or(Refusal::NotFound)?;
     let (charging, refund) = (app.charging.clone(), known.refund.clone());
-    let call = match app.charging.leave() {
-        Ok(leave) if refund.is_open() => app.charging.tasks.own(async move {
-            let _leave = leave;
+    let call = match app.charging.room() {
+        Ok(room) if refund.is_open() => app.charging.tasks.own(async move {
+            let _room = room;
             charging.pursue_refund(refund_no).await
         }),
         _ => app.charging.tasks.own(async move { Ok(refund) }),
