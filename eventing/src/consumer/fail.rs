@@ -26,12 +26,36 @@ impl<H: Handler> Runtime<H> {
         failure: &Failure,
         stop: &CancellationToken,
     ) -> Result<(), Stopped> {
-        let now = self.clock.now();
-        let verdict = Verdict::new(failure, now);
-        let mut next = envelope.failed(record.tier, &verdict);
         let tier = self
             .next_tier(record.tier)
             .filter(|_| failure.kind() == Kind::Retry);
+        self.send_on(record, envelope, failure, tier, stop).await
+    }
+
+    /// Sends a record that failed back to the tier that it came from, or to the first one: it was tried only to see whether it
+    /// would go right, and never dies of that.
+    pub(crate) async fn fail_again(
+        &self,
+        record: &Record,
+        envelope: &Envelope,
+        failure: &Failure,
+        stop: &CancellationToken,
+    ) -> Result<(), Stopped> {
+        let tier = self.next_tier(record.tier.saturating_sub(1));
+        self.send_on(record, envelope, failure, tier, stop).await
+    }
+
+    async fn send_on(
+        &self,
+        record: &Record,
+        envelope: &Envelope,
+        failure: &Failure,
+        tier: Option<(u32, Duration)>,
+        stop: &CancellationToken,
+    ) -> Result<(), Stopped> {
+        let now = self.clock.now();
+        let verdict = Verdict::new(failure, now);
+        let mut next = envelope.failed(record.tier, &verdict);
         next.not_before = tier.map(|(_, delay)| due(now, delay));
         let topic = match tier {
             Some((tier, _)) => self.group.retry_topic(tier),

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use schemas::catalogue;
 
+use super::breaker::BreakerSettings;
+
 /// How often a failed record is tried again, unless the group says otherwise: 5 s, 30 s, 5 min, 30 min.
 const DEFAULT_TIERS: [Duration; 4] = [
     Duration::from_secs(5),
@@ -58,6 +60,8 @@ pub struct ConsumerGroup {
     pub drain_deadline: Duration,
     /// A larger value is dead-lettered before the handler sees it.
     pub max_record_bytes: usize,
+    /// When failures that are alike hold the group, because something that its handler depends on is down.
+    pub breaker: BreakerSettings,
 }
 
 impl ConsumerGroup {
@@ -90,6 +94,7 @@ impl ConsumerGroup {
             handler_deadline: DEFAULT_HANDLER_DEADLINE,
             drain_deadline: DEFAULT_DRAIN_DEADLINE,
             max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
+            breaker: BreakerSettings::default(),
         }
     }
 

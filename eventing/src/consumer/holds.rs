@@ -29,6 +29,7 @@ struct Reasons {
     next_id: u64,
     held: BTreeMap<u64, String>,
     kafka: Option<String>,
+    breaker: Option<String>,
 }
 
 impl Holds {
@@ -56,10 +57,20 @@ impl Holds {
         self.change(|reasons| reasons.kafka = trouble);
     }
 
+    /// Says whether a breaker is open.
+    pub(crate) fn breaker(&self, reason: Option<String>) {
+        self.change(|reasons| reasons.breaker = reason);
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut Reasons) -> T) -> T {
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&mut reasons);
-        let reason = reasons.held.values().next().or(reasons.kafka.as_ref());
+        let known = [reasons.kafka.as_ref(), reasons.breaker.as_ref()];
+        let reason = reasons
+            .held
+            .values()
+            .next()
+            .or(known.into_iter().flatten().next());
         let condition = reason.map_or(Condition::Up, |reason| {
             Condition::Degraded(format!("consumer group {} waits: {reason}", self.group))
         });

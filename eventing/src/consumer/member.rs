@@ -118,5 +118,9 @@ async fn look_after<H: Handler>(runtime: Arc<Runtime<H>>, stop: CancellationToke
             runtime.drain_periodically(&stop).await;
         }
     };
-    tokio::join!(drain, runtime.write_requested_letters(&stop));
+    tokio::join!(
+        drain,
+        runtime.write_requested_letters(&stop),
+        runtime.watch_breakers(&stop)
+    );
 }

@@ -9,6 +9,7 @@
 //! in an ordered group, the handler's own unique keys in an unordered one.
 
 mod assignment;
+mod breaker;
 mod claims;
 pub(crate) mod decode;
 mod drain;
@@ -41,10 +42,12 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use breaker::BreakerSettings;
 pub use failure::Failure;
 pub use group::{ConsumerGroup, Ordering};
 pub use handler::{Delivery, Handler, Replay};
 
+use breaker::Breakers;
 use holds::Holds;
 use metrics::Metrics;
 use publisher::Publisher;
@@ -121,10 +124,12 @@ impl<H: Handler> Consumer<H> {
         } = self.resources;
         let client_id = format!("{}-publisher", self.group.name);
         let metrics = Metrics::new(&self.group.name);
+        let holds = Arc::new(Holds::new(&self.group.name, self.condition, metrics.clone()));
         let runtime = Runtime {
             publisher: Publisher::new(&kafka, &client_id, self.group.max_record_bytes)
                 .map_err(ConsumerError::Client)?,
-            holds: Arc::new(Holds::new(&self.group.name, self.condition, metrics.clone())),
+            breakers: Breakers::new(&self.group, pool.clone(), Arc::clone(&holds), metrics.clone()),
+            holds,
             group: self.group,
             handler: self.handler,
             pool,

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use rdkafka::Message as _;
 use rdkafka::message::BorrowedMessage;
 
-use crate::headers::{HeadersError, RecordHeaders};
+use crate::headers::{CE_TYPE, HeadersError, RecordHeaders};
 
 /// A record as it was read from one of the group's topics, with its bytes untouched.
 #[derive(Clone, Debug)]
@@ -69,6 +69,11 @@ impl Record {
             payload: message.payload().map(<[u8]>::to_vec),
             headers,
         }
+    }
+
+    /// The event's type as its header says; `""` for a record that does not say it.
+    pub(crate) fn event_type(&self) -> &str {
+        self.headers.readable.text(CE_TYPE).unwrap_or_default()
     }
 
     /// The key as text, which is what all keys of ours are.

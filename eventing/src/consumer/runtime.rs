@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::breaker::{Breakers, Judged};
 use super::claims;
 use super::decode::decode;
 use super::envelope::Envelope;
@@ -46,6 +47,7 @@ pub(crate) struct Runtime<H> {
     pub(crate) clock: Clock,
     pub(crate) publisher: Publisher,
     pub(crate) holds: Arc<Holds>,
+    pub(crate) breakers: Breakers,
     pub(crate) metrics: Metrics,
 }
 
@@ -115,27 +117,35 @@ impl<H: Handler> Runtime<H> {
         stop: &CancellationToken,
     ) -> Result<End, Stopped> {
         let started = Instant::now();
-        let settled = {
-            let mut hold = self.holds.step(stop);
-            loop {
-                match self.blamed(self.attempt(record, envelope).await).await {
-                    Err(failure) if failure.kind() == Kind::Infrastructure => {
-                        hold.wait(&failure.to_string()).await?;
-                    }
-                    settled => break settled,
-                }
-            }
-        };
-        let end = match settled {
-            Ok(settled) => End::Settled(settled),
-            Err(failure) => {
-                self.fail(record, envelope, &failure, stop).await?;
-                End::SentOn
+        let end = loop {
+            let admission = self.breakers.admit(record, stop).await?;
+            let settled = self.try_until_it_is_its_own_fault(record, envelope, stop).await?;
+            match self.judge(record, envelope, admission, settled, stop).await? {
+                Judged::Ended(end) => break end,
+                Judged::Held => {}
             }
         };
         self.metrics
             .record(&envelope.origin.topic, end, started.elapsed());
         Ok(end)
+    }
+
+    /// Tries a record until it is settled, or fails for a reason that is its own.
+    async fn try_until_it_is_its_own_fault(
+        &self,
+        record: &Record,
+        envelope: &Envelope,
+        stop: &CancellationToken,
+    ) -> Result<Result<Settled, Failure>, Stopped> {
+        let mut hold = self.holds.step(stop);
+        loop {
+            match self.blamed(self.attempt(record, envelope).await).await {
+                Err(failure) if failure.kind() == Kind::Infrastructure => {
+                    hold.wait(&failure.to_string()).await?;
+                }
+                settled => return Ok(settled),
+            }
+        }
     }
 
     /// A handler that took too long may have waited for a database that does not answer, which is not its record's fault.

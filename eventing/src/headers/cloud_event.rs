@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::RecordHeaders;
 
 const ID: &str = "ce_id";
-const TYPE: &str = "ce_type";
+pub(crate) const TYPE: &str = "ce_type";
 const SOURCE: &str = "ce_source";
 const TIME: &str = "ce_time";
 const SPEC_VERSION: &str = "ce_specversion";

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::{Buf as _, BufMut as _};
 use rdkafka::message::{BorrowedHeaders, Header, Headers as _, OwnedHeaders};
 
+pub(crate) use cloud_event::TYPE as CE_TYPE;
 pub use cloud_event::{CloudEvent, CloudEventError};
 
 /// `traceparent`: the context in which the event was created (W3C Trace Context).

@@ -229,6 +229,7 @@ impl Stage {
 pub(crate) fn headers(event: &PaymentEvent) -> RecordHeaders {
     let mut headers = RecordHeaders::new();
     headers.push("ce_id", event.event_id.to_string());
+    headers.push("ce_type", event.event_type());
     headers.push("ce_sequence", event.sequence.to_string());
     headers.push(
         "traceparent",
