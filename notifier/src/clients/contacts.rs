@@ -1,7 +1,7 @@
 //! The gateway's contact endpoint: the only place where a reference becomes a person.
 
 use axum::http::StatusCode;
-use platform::client::{self, CallError, Client, ClientError};
+use platform::client::{self, CallError, Client, ClientError, Unknown};
 use schemas::{MerchantId, PaymentNo};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -27,6 +27,23 @@ pub enum ContactsError {
     /// It refused.
     #[error("the gateway answered {0} to the question for a contact")]
     Refused(StatusCode),
+}
+
+impl ContactsError {
+    /// The gateway answered, and what it said is about this merchant or payment: others may ask on. It is not when nobody
+    /// answers, when our token is refused, or when we ask too often.
+    pub fn is_about_this_question(&self) -> bool {
+        match self {
+            Self::Call(CallError::Unknown(Unknown::TooLong { .. } | Unknown::Unreadable { .. })) => true,
+            Self::Call(
+                CallError::NotSent(_) | CallError::Unknown(Unknown::Deadline(_) | Unknown::Connection(_)),
+            ) => false,
+            Self::Refused(status) => !matches!(
+                *status,
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
+            ),
+        }
+    }
 }
 
 impl Contacts {
@@ -56,7 +73,11 @@ impl Contacts {
             "{}/internal/v1/contacts/{merchant_id}",
             self.base_url.path().trim_end_matches('/')
         ));
-        let mut request = self.client.get(url).bearer(&self.service_token);
+        let mut request = self
+            .client
+            .get(url)
+            .bearer(&self.service_token)
+            .errors_are_answers();
         if let Some(payment_no) = payment_no {
             request = request.query("payment_no", &payment_no.to_string());
         }

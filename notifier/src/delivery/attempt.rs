@@ -25,6 +25,9 @@ use crate::store::claims::{self, Claim};
 
 /// How long a notice waits that could not be tried for a reason which is not its own.
 const POSTPONED_FOR: Duration = Duration::from_secs(2);
+/// A merchant whose contact the gateway fails to give is asked for again after as long as it has waited, and at least this often.
+const ASKED_AGAIN_WITHIN: Duration = Duration::from_mins(1);
+
 impl Courier {
     /// Does with a claimed notice what can be done now. Returns what to leave alone for a while.
     pub(super) async fn deliver(&self, claim: &Claim) -> Result<Option<Hold>, StoreError> {
@@ -45,6 +48,14 @@ impl Courier {
         {
             Ok(Some(contact)) => self.deliver_to(claim, &contact).await,
             Ok(None) => self.refuse(claim, Reason::ContactUnknown).await,
+            Err(error) if error.is_about_this_question() => {
+                tracing::warn!(merchant_id = %claim.merchant_id, error = %Chain(&error), "the gateway fails to give a contact");
+                let waited = self.clock.now().duration_since(claim.queued_at).unsigned_abs();
+                let wait = waited.clamp(POSTPONED_FOR, ASKED_AGAIN_WITHIN);
+                let merchant = Scope::Merchant(claim.merchant_id);
+                self.leave_alone(claim, merchant, wait, Reason::ContactUnavailable)
+                    .await
+            }
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "deliveries wait for the gateway's contacts");
                 self.postpone(claim, Scope::Channel, POSTPONED_FOR).await
@@ -69,7 +80,9 @@ impl Courier {
 
     async fn mail(&self, claim: &Claim, contact: &Contact, to: &Address) -> Result<Option<Hold>, StoreError> {
         if let Err(open) = self.mailer.is_open() {
-            return self.leave_alone(claim, Scope::Channel, open.retry_after).await;
+            return self
+                .leave_alone(claim, Scope::Channel, open.retry_after, Reason::BreakerOpen)
+                .await;
         }
         let mail = letters::Mail {
             notification_no: claim.notification_no,
@@ -106,7 +119,11 @@ impl Courier {
         let merchant = Scope::Merchant(claim.merchant_id);
         let slot = match self.webhooks.slot(claim.merchant_id, &url) {
             Ok(slot) => slot,
-            Err(NotNow::Open(open)) => return self.leave_alone(claim, merchant, open.retry_after).await,
+            Err(NotNow::Open(open)) => {
+                return self
+                    .leave_alone(claim, merchant, open.retry_after, Reason::BreakerOpen)
+                    .await;
+            }
             Err(NotNow::Busy { retry_after }) => return self.postpone(claim, merchant, retry_after).await,
         };
         let body = letters::body(
@@ -177,25 +194,19 @@ impl Courier {
         self.refuse(claim, Reason::Unrenderable).await
     }
 
-    /// Lets a notice wait for a destination that is left alone, unless it has waited for longer than its schedule lasts.
+    /// Lets a notice wait for what is left alone, unless it has waited for longer than its schedule lasts: then it has failed
+    /// for `reason`.
     async fn leave_alone(
         &self,
         claim: &Claim,
         scope: Scope,
         wait: Duration,
+        reason: Reason,
     ) -> Result<Option<Hold>, StoreError> {
         if later(claim.queued_at, self.schedule.total()) < self.clock.now() {
-            self.settle(
-                claim,
-                &State::Failed {
-                    reason: Reason::BreakerOpen,
-                },
-            )
-            .await?;
-            return Ok(Some(Hold {
-                scope,
-                until: later(self.clock.now(), wait),
-            }));
+            self.settle(claim, &State::Failed { reason }).await?;
+            // What else has waited for too long need not wait for this one.
+            return Ok(None);
         }
         self.postpone(claim, scope, wait).await
     }

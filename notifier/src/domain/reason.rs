@@ -23,6 +23,8 @@ pub enum Reason {
 
     /// The gateway knows no such merchant or payment.
     ContactUnknown,
+    /// The gateway kept answering with an error when it was asked for the contact.
+    ContactUnavailable,
     /// The mail address does not parse.
     InvalidAddress,
     /// The endpoint is no `http` or `https` URL with a host.
@@ -52,12 +54,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::CustomerErased,
         Self::NoAddress,
         Self::NoNotifyUrl,
         Self::NoLongerApprover,
         Self::ContactUnknown,
+        Self::ContactUnavailable,
         Self::InvalidAddress,
         Self::InvalidUrl,
         Self::InvalidSecret,
@@ -80,6 +83,7 @@ impl Reason {
             Self::NoNotifyUrl => "no_notify_url",
             Self::NoLongerApprover => "no_longer_approver",
             Self::ContactUnknown => "contact_unknown",
+            Self::ContactUnavailable => "contact_unavailable",
             Self::InvalidAddress => "invalid_address",
             Self::InvalidUrl => "invalid_url",
             Self::InvalidSecret => "invalid_secret",

@@ -1,6 +1,7 @@
 //! One merchant's trouble is no other's.
 
 use notifier::domain::notice::{Channel, Status};
+use notifier::domain::reason::Reason;
 
 use crate::support::receiver::{Behaviour, Receiver};
 use crate::support::world::World;
@@ -95,4 +96,62 @@ async fn a_merchant_whose_breaker_is_open_waits_without_using_up_its_attempts() 
     let tried = webhooks.clone().filter(|it| it.attempts > 0).count();
     assert_eq!(tried, 5);
     assert!(webhooks.clone().all(|it| it.status == Status::Pending));
+}
+
+#[tokio::test]
+async fn an_error_about_one_merchants_contact_holds_up_nobody_else_and_ends_in_dead_letters() {
+    let (world, shop) = (World::new().await, Receiver::start().await);
+    let stuck = world.contacts.merchant(Some(&shop.url));
+    world.contacts.fail_for(stuck);
+    for _ in 0..10 {
+        world.consume(&events::succeeded(stuck)).await;
+    }
+    let well = world.contacts.merchant(Some(&shop.url));
+
+    let workers = world.deliver();
+    eventually("the stuck merchant was asked for", async || {
+        (world.contacts.asked() > 0).then_some(())
+    })
+    .await;
+    world.consume(&events::succeeded(well)).await;
+    let of = async |merchant_id| {
+        let notices = world.notices().await.into_iter();
+        notices
+            .filter(|it| it.merchant_id == merchant_id)
+            .collect::<Vec<_>>()
+    };
+    // The clock stands still: whoever waits for a channel waits for ever.
+    eventually("the other merchant's notices are sent", async || {
+        let notices = of(well).await;
+        notices.iter().all(|it| it.status == Status::Sent).then_some(())
+    })
+    .await;
+    assert!(
+        of(stuck)
+            .await
+            .iter()
+            .all(|it| (it.status, it.attempts) == (Status::Pending, 0))
+    );
+
+    // Longer than the schedule lasts.
+    world.advance(120);
+    let notices = eventually("the stuck merchant's notices have failed", async || {
+        let notices = of(stuck).await;
+        notices
+            .iter()
+            .all(|it| it.status == Status::Failed)
+            .then_some(notices)
+    })
+    .await;
+    workers.stop().await;
+    assert!(
+        notices
+            .iter()
+            .all(|it| it.reason == Some(Reason::ContactUnavailable))
+    );
+    let letters: i64 = sqlx::query_scalar("select count(*) from eventing.dead_letter_requests")
+        .fetch_one(&world.database.pool)
+        .await
+        .unwrap();
+    assert_eq!((notices.len(), letters), (30, 30));
 }

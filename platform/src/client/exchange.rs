@@ -10,7 +10,7 @@ use tracing::Instrument;
 use super::Answer;
 use super::address::Forbidden;
 use super::error::{CallError, NotSent, Unknown};
-use super::request::Request;
+use super::request::{Request, Trouble};
 use crate::breaker::Permit;
 use crate::telemetry;
 
@@ -40,7 +40,7 @@ pub(super) async fn send(
     if let Ok(answer) = &outcome {
         span.record("http.response.status_code", answer.status.as_u16());
     }
-    if is_failure(&outcome) {
+    if is_failure(request.trouble, &outcome) {
         permit.failure();
     } else {
         permit.success();
@@ -113,9 +113,9 @@ fn classify(error: reqwest::Error) -> CallError {
 }
 
 /// What counts against the destination: trouble on its side. A refusal is an answer.
-fn is_failure(outcome: &Result<Answer, CallError>) -> bool {
+fn is_failure(minded: Trouble, outcome: &Result<Answer, CallError>) -> bool {
     match outcome {
-        Ok(answer) => is_trouble(answer.status),
+        Ok(answer) => minded == Trouble::SilenceAndErrors && is_trouble(answer.status),
         Err(CallError::NotSent(NotSent::Connect(_)) | CallError::Unknown(_)) => true,
         Err(CallError::NotSent(NotSent::BreakerOpen(_) | NotSent::Forbidden(_) | NotSent::Request(_))) => {
             false

@@ -21,9 +21,19 @@ pub struct Request {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) reads_body: bool,
+    pub(super) trouble: Trouble,
     is_repeatable: bool,
     permit: Option<Permit>,
     defect: Option<String>,
+}
+
+/// What counts against a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// No answer, a 5xx, a 429.
+    SilenceAndErrors,
+    /// No answer.
+    Silence,
 }
 
 impl Request {
@@ -36,6 +46,7 @@ impl Request {
             headers,
             body,
             reads_body: true,
+            trouble: Trouble::SilenceAndErrors,
             is_repeatable: false,
             permit: None,
             defect: None,
@@ -46,6 +57,13 @@ impl Request {
     /// retried.
     pub fn repeatable(mut self) -> Self {
         self.is_repeatable = true;
+        self
+    }
+
+    /// The breaker minds only silence: an answer is one whatever its status, because errors of this destination are about what
+    /// was asked, and must not keep others from asking.
+    pub fn errors_are_answers(mut self) -> Self {
+        self.trouble = Trouble::Silence;
         self
     }
 

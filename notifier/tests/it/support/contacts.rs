@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use schemas::MerchantId;
@@ -33,6 +35,7 @@ struct Entry {
     notify_url: Option<String>,
     payment_notify_url: Option<String>,
     is_customer_erased: bool,
+    is_broken: bool,
 }
 
 impl Contacts {
@@ -52,6 +55,7 @@ impl Contacts {
             notify_url: notify_url.map(str::to_owned),
             payment_notify_url: None,
             is_customer_erased: false,
+            is_broken: false,
         };
         self.state
             .lock()
@@ -63,6 +67,11 @@ impl Contacts {
 
     pub(crate) fn erase_customers(&self, merchant_id: MerchantId) {
         self.change(merchant_id, |entry| entry.is_customer_erased = true);
+    }
+
+    /// The question for this merchant is answered with an error.
+    pub(crate) fn fail_for(&self, merchant_id: MerchantId) {
+        self.change(merchant_id, |entry| entry.is_broken = true);
     }
 
     pub(crate) fn move_endpoint(&self, merchant_id: MerchantId, notify_url: &str) {
@@ -77,6 +86,7 @@ impl Contacts {
         });
     }
 
+    /// Nobody answers.
     pub(crate) fn go_away(&self, is_away: bool) {
         self.state.lock().unwrap().is_away = is_away;
     }
@@ -102,20 +112,24 @@ async fn answer(
     Path(merchant_id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
-) -> Result<Json<Value>, StatusCode> {
+) -> Result<Response, StatusCode> {
     let mut book = state.lock().unwrap();
     book.asked += 1;
     if headers[header::AUTHORIZATION] != format!("Bearer {SERVICE_TOKEN}") {
         return Err(StatusCode::UNAUTHORIZED);
     }
     if book.is_away {
-        return Err(StatusCode::INTERNAL_SERVER_ERROR);
+        let cut = futures::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("away"))]);
+        return Ok(Response::new(Body::from_stream(cut)));
     }
     let entry = book
         .merchants
         .get(&merchant_id)
         .cloned()
         .ok_or(StatusCode::NOT_FOUND)?;
+    if entry.is_broken {
+        return Err(StatusCode::INTERNAL_SERVER_ERROR);
+    }
     let merchant = json!({
         "merchant_id": merchant_id, "name": "Shop <& Sons>", "email": "owner@shop.example",
         "notify_url": entry.notify_url, "webhook_secret": WEBHOOK_SECRET,
@@ -126,15 +140,11 @@ async fn answer(
         "erased": entry.is_customer_erased,
     });
     let Some(payment_no) = query.get("payment_no") else {
-        return Ok(Json(
-            json!({ "merchant": merchant, "customer": null, "payment": null }),
-        ));
+        return Ok(Json(json!({ "merchant": merchant, "customer": null, "payment": null })).into_response());
     };
     let payment = json!({
         "payment_no": payment_no, "order_no": "order-1", "notify_url": entry.payment_notify_url,
         "description": "Two tickets",
     });
-    Ok(Json(
-        json!({ "merchant": merchant, "customer": customer, "payment": payment }),
-    ))
+    Ok(Json(json!({ "merchant": merchant, "customer": customer, "payment": payment })).into_response())
 }
