@@ -2,14 +2,18 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::blocks::{self, Place};
 use super::envelope::{Envelope, Verdict};
 use super::failure::{Failure, Kind};
+use super::group::Ordering;
 use super::handler::Handler;
 use super::holds::Stopped;
 use super::publisher::Outgoing;
 use super::record::Record;
 use super::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+
+use crate::crash_point;
 
 /// A tier's delay grows by up to a fifth, so that records that failed together do not all come back together.
 const JITTER_PERCENT: u32 = 20;
@@ -57,6 +61,8 @@ impl<H: Handler> Runtime<H> {
         let verdict = Verdict::new(failure, now);
         let mut next = envelope.failed(record.tier, &verdict);
         next.not_before = tier.map(|(_, delay)| due(now, delay));
+        self.block(record, envelope, tier.is_some(), &verdict, stop)
+            .await?;
         let topic = match tier {
             Some((tier, _)) => self.group.retry_topic(tier),
             None => self.group.dead_letter_topic(),
@@ -71,7 +77,47 @@ impl<H: Handler> Runtime<H> {
         self.publisher
             .publish(outgoing, &mut self.holds.step(stop))
             .await?;
+        crash_point("consumer.fail.sent");
         self.tell(&next, &verdict, tier.map(|(tier, _)| tier));
+        Ok(())
+    }
+
+    /// Writes down, in an ordered group, where an event is going to be that holds back the later ones of its aggregate.
+    async fn block(
+        &self,
+        record: &Record,
+        envelope: &Envelope,
+        is_retried: bool,
+        verdict: &Verdict,
+        stop: &CancellationToken,
+    ) -> Result<(), Stopped> {
+        let topic = &envelope.origin.topic;
+        if self.group.ordering != Ordering::PerKey || !self.group.topics.contains(topic) {
+            return Ok(());
+        }
+        let Some((key, sequence)) = blocks::turn_of(record, topic, &self.registry).await else {
+            return Ok(());
+        };
+        let place = if is_retried {
+            Place::Retry
+        } else {
+            Place::DeadLetter
+        };
+        let aggregate = self.aggregate(topic, &key);
+        self.held(stop, || async move {
+            let mut db = self.pool.acquire().await?;
+            blocks::put(
+                &mut db,
+                &aggregate,
+                sequence,
+                place,
+                &verdict.fingerprint,
+                verdict.at,
+            )
+            .await
+        })
+        .await?;
+        crash_point("consumer.block.after");
         Ok(())
     }
 

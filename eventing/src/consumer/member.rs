@@ -121,6 +121,7 @@ async fn look_after<H: Handler>(runtime: Arc<Runtime<H>>, stop: CancellationToke
     tokio::join!(
         drain,
         runtime.write_requested_letters(&stop),
-        runtime.watch_breakers(&stop)
+        runtime.watch_breakers(&stop),
+        runtime.watch_blocks(&stop),
     );
 }

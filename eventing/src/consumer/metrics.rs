@@ -7,6 +7,7 @@ use std::time::Duration;
 use opentelemetry::metrics::{AsyncInstrument, Counter, Gauge, Histogram};
 use opentelemetry::{KeyValue, global};
 
+use super::blocks;
 use super::envelope::Verdict;
 use super::runtime::{End, Settled};
 
@@ -22,6 +23,7 @@ pub(crate) struct Metrics {
     dead_letters: Counter<u64>,
     held: Counter<f64>,
     parked: Gauge<u64>,
+    blocked: Gauge<u64>,
     lag: Arc<Mutex<HashMap<LagKey, u64>>>,
 }
 
@@ -76,6 +78,10 @@ impl Metrics {
                 .u64_gauge("eventing_parked_events")
                 .with_description("Events that wait for an earlier event of their aggregate")
                 .build(),
+            blocked: meter
+                .u64_gauge("eventing_blocked_keys")
+                .with_description("Aggregates whose events wait, by what they wait for")
+                .build(),
             lag,
         }
     }
@@ -116,6 +122,15 @@ impl Metrics {
 
     pub(crate) fn parked(&self, events: u64) {
         self.parked.record(events, std::slice::from_ref(&self.group));
+    }
+
+    /// How many aggregates wait, by reason. A reason that is not among these has none.
+    pub(crate) fn blocked(&self, counts: &[(String, u64)]) {
+        for reason in blocks::REASONS {
+            let count = counts.iter().find(|(counted, _)| counted == reason);
+            let labels = [self.group.clone(), KeyValue::new("reason", reason)];
+            self.blocked.record(count.map_or(0, |(_, count)| *count), &labels);
+        }
     }
 
     /// Replaces the lag of all partitions: those that went to another member are no longer told.

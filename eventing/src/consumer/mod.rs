@@ -9,6 +9,7 @@
 //! in an ordered group, the handler's own unique keys in an unordered one.
 
 mod assignment;
+pub(crate) mod blocks;
 mod breaker;
 mod claims;
 pub(crate) mod decode;
@@ -16,6 +17,7 @@ mod drain;
 pub(crate) mod envelope;
 mod fail;
 mod failure;
+pub(crate) mod gaps;
 mod group;
 mod handler;
 mod holds;
@@ -44,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use breaker::BreakerSettings;
 pub use failure::Failure;
+pub use gaps::Gap;
 pub use group::{ConsumerGroup, Ordering};
 pub use handler::{Delivery, Handler, Replay};
 

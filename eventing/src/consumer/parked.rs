@@ -4,8 +4,10 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::{PgConnection, PgPool};
 
-use super::record::{Headers, Place, Record};
+use super::blocks::{self, Place};
+use super::record::{self, Headers, Record};
 use super::watermarks::{self, Aggregate};
+use crate::crash_point;
 use crate::headers::RecordHeaders;
 
 /// The first parked event of an aggregate whose turn has come, or is past.
@@ -85,7 +87,7 @@ pub(crate) async fn next(pool: &PgPool, aggregate: &Aggregate<'_>) -> Result<Opt
     };
     let headers = RecordHeaders::from_bytes(row.headers.as_deref().unwrap_or_default());
     let record = Record {
-        place: Place {
+        place: record::Place {
             topic,
             partition,
             offset,
@@ -130,6 +132,7 @@ pub(crate) async fn remove(
     aggregate: &Aggregate<'_>,
     sequence: i64,
 ) -> Result<(), sqlx::Error> {
+    crash_point("consumer.unpark.before");
     watermarks::lock(tx, aggregate).await?;
     sqlx::query!(
         "delete from eventing.parked
@@ -171,7 +174,8 @@ pub(crate) async fn pass_over_settled(
     tx: &mut PgConnection,
     aggregate: &Aggregate<'_>,
 ) -> Result<i64, sqlx::Error> {
-    let mut last = watermarks::lock(tx, aggregate).await?;
+    let before = watermarks::lock(tx, aggregate).await?;
+    let mut last = before;
     loop {
         remove_up_to(tx, aggregate, last).await?;
         let discarded = sqlx::query!(
@@ -185,12 +189,84 @@ pub(crate) async fn pass_over_settled(
         .execute(&mut *tx)
         .await?;
         if discarded.rows_affected() == 0 {
+            if last > before {
+                watermarks::passed_over(tx, aggregate, before, last).await?;
+            }
             watermarks::refresh(tx, aggregate).await?;
             return Ok(last);
         }
         last += 1;
         watermarks::advance(tx, aggregate, last).await?;
     }
+}
+
+/// What came of taking back that an event was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Undone {
+    /// It holds its aggregate back again.
+    Restored,
+    /// A later event of its aggregate was applied meanwhile, or the aggregate was moved on; `last` is where it stands.
+    TooLate { last: i64 },
+    /// It was not given up.
+    NotDiscarded,
+}
+
+/// Takes back that an event was given up, unless a later one of its aggregate was applied since. It is a dead letter again,
+/// and holds the later ones back.
+///
+/// When its turn had come already, the watermark goes back before it. Those behind it that were given up as well stay so.
+pub(crate) async fn undo_discard(
+    tx: &mut PgConnection,
+    aggregate: &Aggregate<'_>,
+    sequence: i64,
+    fingerprint: &str,
+    now: Timestamp,
+) -> Result<Undone, sqlx::Error> {
+    let last = watermarks::lock(tx, aggregate).await?;
+    if sequence > last {
+        if !restore(tx, aggregate, sequence).await? {
+            return Ok(Undone::NotDiscarded);
+        }
+    } else {
+        if !watermarks::go_back(tx, aggregate, sequence).await? {
+            return Ok(Undone::TooLate { last });
+        }
+        for given_up in sequence + 1..=last {
+            discard(tx, aggregate, given_up, now).await?;
+        }
+    }
+    blocks::put(tx, aggregate, sequence, Place::DeadLetter, fingerprint, now).await?;
+    watermarks::refresh(tx, aggregate).await?;
+    Ok(Undone::Restored)
+}
+
+/// Takes the mark of a given up event away, and leaves the event itself if it is parked; `false` when there is no mark.
+async fn restore(
+    tx: &mut PgConnection,
+    aggregate: &Aggregate<'_>,
+    sequence: i64,
+) -> Result<bool, sqlx::Error> {
+    let restored = sqlx::query_scalar!(
+        r#"with parked as (
+               update eventing.parked set discarded = false
+               where consumer_group = $1 and topic = $2 and key = $3 and sequence = $4
+                   and discarded and headers is not null
+               returning 1
+           ), mark as (
+               delete from eventing.parked
+               where consumer_group = $1 and topic = $2 and key = $3 and sequence = $4
+                   and discarded and headers is null
+               returning 1
+           )
+           select (select count(*) from parked) + (select count(*) from mark) > 0 as "restored!""#,
+        aggregate.group,
+        aggregate.topic,
+        aggregate.key,
+        sequence,
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(restored)
 }
 
 /// How many events a group has parked.

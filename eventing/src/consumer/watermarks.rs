@@ -118,6 +118,72 @@ pub(crate) async fn refresh(tx: &mut PgConnection, aggregate: &Aggregate<'_>) ->
     Ok(())
 }
 
+/// Notes that the events of a locked aggregate behind `before` up to `last`, where it stands now, were given up.
+pub(crate) async fn passed_over(
+    tx: &mut PgConnection,
+    aggregate: &Aggregate<'_>,
+    before: i64,
+    last: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update eventing.watermarks
+         set passed_over_from = case when passed_over_to = $4 then passed_over_from else $4::bigint + 1 end,
+             passed_over_to = $5
+         where consumer_group = $1 and topic = $2 and key = $3",
+        aggregate.group,
+        aggregate.topic,
+        aggregate.key,
+        before,
+        last,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Moves a locked aggregate back before `sequence`, if that and everything behind it was given up rather than applied; answers
+/// whether it was.
+pub(crate) async fn go_back(
+    tx: &mut PgConnection,
+    aggregate: &Aggregate<'_>,
+    sequence: i64,
+) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query!(
+        "update eventing.watermarks
+         set last_sequence = $4::bigint - 1,
+             passed_over_from = case when passed_over_from < $4 then passed_over_from end,
+             passed_over_to = case when passed_over_from < $4 then $4::bigint - 1 end
+         where consumer_group = $1 and topic = $2 and key = $3
+             and passed_over_to = last_sequence and $4 between passed_over_from and passed_over_to",
+        aggregate.group,
+        aggregate.topic,
+        aggregate.key,
+        sequence,
+    )
+    .execute(tx)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// Moves a locked aggregate on to `sequence` though events up to there are missing. The drain behind them is due at once.
+pub(crate) async fn skip_to(
+    tx: &mut PgConnection,
+    aggregate: &Aggregate<'_>,
+    sequence: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update eventing.watermarks set last_sequence = $4
+         where consumer_group = $1 and topic = $2 and key = $3 and last_sequence < $4",
+        aggregate.group,
+        aggregate.topic,
+        aggregate.key,
+        sequence,
+    )
+    .execute(&mut *tx)
+    .await?;
+    refresh(tx, aggregate).await
+}
+
 /// Aggregates whose drain is due: topics and keys. They are the caller's for some seconds.
 pub(crate) async fn take_due(
     pool: &PgPool,

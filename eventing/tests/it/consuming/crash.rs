@@ -13,6 +13,9 @@ use super::script::{Act, Script};
 use super::stage::{Stage, ordered};
 use crate::support::address;
 
+/// The events of one aggregate that fail once: the first, and one that is then drained.
+const FAILING: [i64; 2] = [1, 3];
+
 /// Not a test of its own: the process that dies. The tests below start it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "started by the crash tests as a process of its own"]
@@ -23,7 +26,9 @@ async fn dying_member() {
     kafka.topic_prefix = variable("DYING_TOPIC_PREFIX");
     let registry = SchemaRegistry::new(&address("TEST_SCHEMA_REGISTRY_URL"), pool.clone()).unwrap();
     let script = Script::default();
-    script.on(&variable("DYING_FAILS_ONCE"), 1, &[Act::Retry]);
+    for sequence in FAILING {
+        script.on(&variable("DYING_FAILS_ONCE"), sequence, &[Act::Retry]);
+    }
     let resources = Resources {
         pool,
         kafka,
@@ -45,7 +50,9 @@ async fn survives(crash_at: &'static str) {
     die(&stage, crash_at, &failing.to_string()).await;
 
     let script = Script::default();
-    script.on(&failing, 1, &[Act::Retry]);
+    for sequence in FAILING {
+        script.on(&failing, sequence, &[Act::Retry]);
+    }
     let member = stage.start(script);
     stage.until_applied(failing, &[1, 2, 3, 4]).await;
     stage.until_applied(other, &[1, 2, 3, 4]).await;
@@ -102,4 +109,19 @@ async fn dying_between_the_commit_of_an_event_and_its_offset_applies_it_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dying_after_the_commit_of_an_offset_loses_nothing() {
     survives("consumer.offset.after").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dying_between_the_block_of_a_failed_event_and_its_way_to_a_tier_loses_nothing() {
+    survives("consumer.block.after").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dying_after_a_failed_event_was_sent_to_a_tier_applies_it_once() {
+    survives("consumer.fail.sent").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dying_after_a_drained_event_was_sent_to_a_tier_and_is_still_parked_applies_it_once() {
+    survives("consumer.unpark.before").await;
 }

@@ -1,5 +1,6 @@
 //! What a consumer group promises.
 
+mod blocked;
 mod breaker;
 mod crash;
 mod infrastructure;

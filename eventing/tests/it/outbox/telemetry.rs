@@ -4,14 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use opentelemetry::trace::{SpanId, TraceContextExt as _, TracerProvider as _};
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use schemas::PaymentNo;
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::support::{World, eventually};
+use crate::support::{World, eventually, metrics};
 
 /// Keeps the spans that have ended.
 #[derive(Clone, Debug, Default)]
@@ -84,24 +83,13 @@ async fn an_event_is_appended_without_a_trace_when_nobody_traces() {
 
 #[tokio::test]
 async fn the_outbox_is_measured() {
-    let registry = prometheus::Registry::new();
-    let exporter = opentelemetry_prometheus::exporter()
-        .with_registry(registry.clone())
-        .build()
-        .unwrap();
-    opentelemetry::global::set_meter_provider(SdkMeterProvider::builder().with_reader(exporter).build());
-
+    metrics::collect();
     let world = World::new().await;
     let relay = world.start_relay();
     world.commit(PaymentNo::generate()).await;
     world.until_published().await;
 
     // Other tests' relays may be counted too, so only what must be there is looked for.
-    let shown = || {
-        prometheus::TextEncoder::new()
-            .encode_to_string(&registry.gather())
-            .unwrap()
-    };
     for metric in [
         "outbox_published_total{",
         "topic=\"payments.payment.v1\"",
@@ -111,7 +99,10 @@ async fn the_outbox_is_measured() {
         "outbox_set_aside_rows{",
         "relay_active{",
     ] {
-        eventually(&format!("{metric} is shown"), async || shown().contains(metric)).await;
+        eventually(&format!("{metric} is shown"), async || {
+            metrics::shown().contains(metric)
+        })
+        .await;
     }
     relay.stop().await;
 }
