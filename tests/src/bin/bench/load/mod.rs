@@ -1,0 +1,9 @@
+//! What the stand is loaded with.
+
+pub(crate) mod copy;
+pub(crate) mod events;
+pub(crate) mod pace;
+pub(crate) mod purchases;
+pub(crate) mod records;
+pub(crate) mod staging;
+pub(crate) mod tables;

@@ -1,0 +1,78 @@
+//! Fills the outbox with a million rows in seconds: they are copied into a table once, and from there as often as needed.
+
+use anyhow::Result;
+use eventing::headers::RecordHeaders;
+use schemas::catalogue::PAYMENTS;
+use sqlx::{Executor as _, PgPool};
+
+use super::copy::Rows;
+use super::records;
+
+/// Rows per message of the copy.
+const CHUNK: u64 = 1_000;
+const COLUMNS: i16 = 5;
+
+/// Copies so many records into the staging table.
+pub(crate) async fn stage(pool: &PgPool, count: u64) -> Result<()> {
+    pool.execute(
+        "create unlogged table staged (
+             number bigint, key text, sequence bigint, payload bytea, headers bytea
+         )",
+    )
+    .await?;
+    let mut connection = pool.acquire().await?;
+    let mut copy = connection
+        .copy_in_raw("copy staged from stdin (format binary)")
+        .await?;
+    let mut rows = Rows::beginning();
+    for number in 0..count {
+        write_row(&mut rows, number)?;
+        if number % CHUNK == CHUNK - 1 {
+            copy.send(rows.as_slice()).await?;
+            rows = Rows::more();
+        }
+    }
+    rows.end();
+    copy.send(rows.as_slice()).await?;
+    copy.finish().await?;
+    pool.execute("vacuum analyze staged").await?;
+    Ok(())
+}
+
+fn write_row(rows: &mut Rows, number: u64) -> Result<()> {
+    let record = records::record(number);
+    let mut headers = RecordHeaders::new();
+    for (name, value) in record.headers {
+        headers.push(name, value);
+    }
+    rows.row(COLUMNS)
+        .number(i64::try_from(number)?)?
+        .bytes(record.key.as_bytes())?
+        .number(record.sequence)?
+        .bytes(&record.payload)?
+        .bytes(&headers.to_bytes()?)?;
+    Ok(())
+}
+
+/// Appends staged rows to the outbox, in their order and in one transaction.
+pub(crate) async fn fill_outbox(pool: &PgPool, from: u64, below: u64) -> Result<()> {
+    sqlx::query(
+        "insert into eventing.outbox (topic, key, sequence, payload, headers, created_at)
+         select $1, key, sequence, payload, headers, now()
+         from staged where number >= $2 and number < $3 order by number",
+    )
+    .bind(PAYMENTS.name)
+    .bind(i64::try_from(from)?)
+    .bind(i64::try_from(below)?)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Whether any row is left.
+pub(crate) async fn outbox_is_empty(pool: &PgPool) -> Result<bool> {
+    let left: bool = sqlx::query_scalar("select exists (select from eventing.outbox)")
+        .fetch_one(pool)
+        .await?;
+    Ok(!left)
+}

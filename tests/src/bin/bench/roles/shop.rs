@@ -1,0 +1,94 @@
+//! A service that publishes: writers, and unless told otherwise a relay, on runtimes of their own so that their threads can be
+//! told apart.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use eventing::{Clock, Outbox, Relay};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{Place, found, ready, runtime, wait_for_the_end};
+use crate::load::pace::{Pace, at_pace};
+use crate::load::purchases::{self, Purchase};
+use crate::usage;
+
+/// How long its relay has before the writers begin.
+const RELAY_SETTLES: Duration = Duration::from_secs(2);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Transactions a second; as fast as it goes without.
+    #[arg(long)]
+    rate: Option<u32>,
+    #[arg(long)]
+    seconds: u64,
+    #[arg(long, default_value_t = 16)]
+    clients: u32,
+    /// Whether the transaction appends its event.
+    #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
+    append: bool,
+    /// Whether this process relays as well.
+    #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
+    relay: bool,
+    #[arg(long)]
+    prefix: String,
+}
+
+impl Arguments {
+    pub(super) fn run(self, place: &Place) -> Result<()> {
+        let clock = Clock::system();
+        let (relaying, writing) = (runtime("relay")?, runtime("writer")?);
+        let (relay, outbox) = relaying.block_on(async {
+            let pool = place.pool(2).await?;
+            let outbox = place.outbox(&pool).await?;
+            anyhow::Ok((Relay::new(pool, place.kafka(&self.prefix), &outbox), outbox))
+        })?;
+        let pool = writing.block_on(place.pool(self.clients))?;
+        ready()?;
+        let stop = CancellationToken::new();
+        let relay = self.relay.then(|| relaying.spawn(relay.run(stop.clone())));
+        if relay.is_some() {
+            std::thread::sleep(RELAY_SETTLES);
+        }
+        let (used, begun) = (relay_seconds()?, Instant::now());
+        let outbox = self.append.then_some(outbox);
+        let purchases = writing.block_on(at_pace(self.pace(), move || {
+            let (pool, clock, outbox): (_, _, Option<Outbox>) = (pool.clone(), clock.clone(), outbox.clone());
+            async move { purchases::purchase(&pool, &clock, outbox.as_ref()).await }
+        }))?;
+        let seconds = begun.elapsed().as_secs_f64();
+        found(&json!({
+            "seconds": seconds,
+            "relay_cores": (relay_seconds()? - used) / seconds,
+            "transactions": purchases.len(),
+            "commits": purchases.iter().map(line).collect::<Vec<_>>(),
+        }))?;
+        // The relay goes on until everybody has seen what it sent.
+        wait_for_the_end();
+        stop.cancel();
+        if let Some(relay) = relay {
+            relaying.block_on(relay)??;
+        }
+        Ok(())
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            rate: self.rate,
+            lasting: Duration::from_secs(self.seconds),
+            clients: self.clients,
+        }
+    }
+}
+
+fn line(purchase: &Purchase) -> serde_json::Value {
+    json!([purchase.event_id, purchase.commit_began_us, purchase.committed_us])
+}
+
+/// What the relay's threads have used: its runtime's, librdkafka's own, and the one that polls its producer.
+fn relay_seconds() -> Result<f64> {
+    usage::own_threads_seconds(|name| {
+        name.starts_with("relay") || name.starts_with("rdk:") || name.starts_with("producer poll")
+    })
+}
