@@ -4,6 +4,7 @@
 //! numbers an aggregate's outbox rows in the order in which they commit, and the relay publishes by that number.
 
 pub mod cli;
+mod lanes;
 pub mod set_aside;
 
 use std::collections::HashMap;
@@ -14,9 +15,10 @@ use schemas::DomainEvent;
 use schemas::catalogue::{TOPICS, Topic};
 use schemas::codec::{self, CodecError};
 use sqlx::PgTransaction;
-use tokio::sync::Notify;
 use tracing::Instrument as _;
 
+pub(crate) use self::lanes::Wakes;
+pub use self::lanes::{Appended, LANES, Lane};
 use crate::headers::{CloudEvent, HeadersError, TRACEPARENT};
 use crate::registry::RegistryError;
 use crate::{Clock, SchemaRegistry, trace};
@@ -30,7 +32,7 @@ struct Inner {
     service: &'static str,
     schema_ids: HashMap<&'static str, u32>,
     clock: Clock,
-    committed: Arc<Notify>,
+    wakes: Wakes,
 }
 
 /// Why an event was not appended. The caller's transaction must not commit after it.
@@ -92,18 +94,19 @@ impl Outbox {
             service,
             schema_ids,
             clock,
-            committed: Arc::new(Notify::new()),
+            wakes: Wakes::default(),
         })))
     }
 
     /// Appends an event in the caller's transaction, which holds the row lock of the event's aggregate.
     ///
-    /// The current trace context becomes the event's creation context.
+    /// The current trace context becomes the event's creation context. It is one statement, which also tells whether the relay
+    /// of the event's lane sleeps; give what it returns to [`Outbox::committed`].
     pub async fn append<E: DomainEvent>(
         &self,
         tx: &mut PgTransaction<'_>,
         event: &E,
-    ) -> Result<(), AppendError> {
+    ) -> Result<Appended, AppendError> {
         let topic = E::topic();
         let schema_id = self.check(topic, event)?;
         let create = tracing::info_span!(
@@ -118,9 +121,12 @@ impl Outbox {
         let key = event.aggregate_key();
         let payload = codec::frame(schema_id, &codec::encode(event)?);
         let headers = self.headers(event, &key, &create).to_bytes()?;
-        sqlx::query!(
-            "insert into eventing.outbox (topic, key, sequence, payload, headers, created_at)
-             values ($1, $2, $3, $4, $5, $6)",
+        let lane = Lane::of(topic.name, &key);
+        let is_asleep = sqlx::query_scalar!(
+            "insert into eventing.outbox (lane, topic, key, sequence, payload, headers, created_at)
+             values ($1, $2, $3, $4, $5, $6, $7)
+             returning (select asleep from eventing.outbox_lanes as lanes where lanes.lane = $1)",
+            lane.number(),
             topic.name,
             key,
             event.sequence(),
@@ -128,20 +134,20 @@ impl Outbox {
             headers,
             self.0.clock.now().to_sqlx() as _,
         )
-        .execute(&mut **tx)
+        .fetch_one(&mut **tx)
         .instrument(create)
         .await?;
-        Ok(())
+        Ok(Appended::one(lane, is_asleep.unwrap_or_default()))
     }
 
-    /// Wakes the relay of this process, so that it need not poll. Call it after the commit; without it, the event waits up
-    /// to 50 ms longer.
-    pub fn committed(&self) {
-        self.0.committed.notify_one();
+    /// Wakes whoever relays what was appended, so that it need not poll. Call it after the commit; it does not wait, and does
+    /// nothing for a transaction that appended nothing. Without it, the events are found up to a quarter of a second later.
+    pub fn committed(&self, appended: Appended) {
+        self.0.wakes.committed(appended);
     }
 
-    pub(crate) fn wake(&self) -> Arc<Notify> {
-        Arc::clone(&self.0.committed)
+    pub(crate) fn wakes(&self) -> &Wakes {
+        &self.0.wakes
     }
 
     pub(crate) fn clock(&self) -> &Clock {

@@ -225,10 +225,11 @@ async fn release(tx: &mut PgTransaction<'_>, seq: i64) -> Result<(), sqlx::Error
              where row.topic = unblocked.topic and row.key = unblocked.key
              returning row.*
          ), counted as (
-             update eventing.outbox_releases set releases = releases + 1
+             update eventing.outbox_lanes as lanes set releases = releases + 1
+             where lanes.lane in (select lane from released)
          )
-         insert into eventing.outbox (seq, topic, key, sequence, payload, headers, created_at)
-         select seq, topic, key, sequence, payload, headers, created_at from released",
+         insert into eventing.outbox (lane, seq, topic, key, sequence, payload, headers, created_at)
+         select lane, seq, topic, key, sequence, payload, headers, created_at from released",
         seq,
     )
     .execute(&mut **tx)

@@ -1,10 +1,12 @@
 //! What the relay says about itself.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::Condition;
+use crate::outbox::Lane;
 
 /// Joins what is known from several places into one [`Condition`].
 #[derive(Debug)]
@@ -15,7 +17,8 @@ pub(super) struct Health {
 
 #[derive(Debug, Default)]
 struct Known {
-    holding: Option<String>,
+    without_leases: Option<String>,
+    holding: BTreeMap<Lane, String>,
     set_aside: i64,
 }
 
@@ -27,19 +30,19 @@ impl Health {
         }
     }
 
-    /// Nothing is published for now, and why.
-    pub(super) fn holding(&self, reason: String) {
-        self.update(|known| known.holding = Some(reason));
+    /// Leases can be neither renewed nor taken, and why; `None` once they can.
+    pub(super) fn without_leases(&self, reason: Option<String>) {
+        self.update(|known| known.without_leases = reason);
     }
 
-    /// The last step succeeded.
-    pub(super) fn working(&self) {
-        self.update(|known| known.holding = None);
+    /// Nothing of a lane is published for now, and why.
+    pub(super) fn holding(&self, lane: Lane, reason: String) {
+        self.update(|known| drop(known.holding.insert(lane, reason)));
     }
 
-    /// Another replica does the work.
-    pub(super) fn standing_by(&self) {
-        self.update(|known| *known = Known::default());
+    /// The lane's last step succeeded, or it is not ours any more.
+    pub(super) fn working(&self, lane: Lane) {
+        self.update(|known| drop(known.holding.remove(&lane)));
     }
 
     /// How many rows are set aside.
@@ -56,7 +59,8 @@ impl Health {
 
 impl Known {
     fn condition(&self) -> Condition {
-        match (&self.holding, self.set_aside) {
+        let reason = self.without_leases.as_ref().or(self.holding.values().next());
+        match (reason, self.set_aside) {
             (Some(reason), _) => Condition::Degraded(reason.clone()),
             (None, 1..) => Condition::Degraded(format!(
                 "{} outbox rows are set aside and block their aggregates; see `outbox list`",

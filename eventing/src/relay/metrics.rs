@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
 use opentelemetry::{KeyValue, global};
 
-use super::rows::{Glance, Row};
+use super::glance::Glance;
+use super::rows::Row;
 use crate::Clock;
 
 #[derive(Debug)]
@@ -17,18 +18,17 @@ pub(super) struct Metrics {
     shown: Shown,
 }
 
-/// What the gauges show: nothing but their inactivity where the relay stands by, so that its last figures do not stay.
+/// What the gauges show. The outbox's figures are those of this relay's lanes, so that replicas add up.
 #[derive(Clone, Debug, Default)]
 struct Shown(Arc<Mutex<Figures>>);
 
 #[derive(Debug, Default)]
 struct Figures {
-    active: bool,
+    owned: usize,
+    /// `None` while that cannot be known.
+    without_owner: Option<usize>,
     glance: Option<Glance>,
 }
-
-/// Says that this relay is active, until it is dropped.
-pub(super) struct Active<'a>(&'a Shown);
 
 impl Metrics {
     pub(super) fn new(clock: &Clock) -> Self {
@@ -52,9 +52,14 @@ impl Metrics {
         }
     }
 
-    pub(super) fn active(&self) -> Active<'_> {
-        self.shown.lock().active = true;
-        Active(&self.shown)
+    /// How many lanes this relay has, and how many nobody has.
+    pub(super) fn lanes(&self, owned: usize, without_owner: Option<usize>) {
+        let mut figures = self.shown.lock();
+        figures.owned = owned;
+        figures.without_owner = without_owner;
+        if owned == 0 {
+            figures.glance = None;
+        }
     }
 
     pub(super) fn seen(&self, glance: Glance) {
@@ -72,12 +77,6 @@ impl Metrics {
             self.published
                 .add(count, &[KeyValue::new("topic", topic.to_owned())]);
         }
-    }
-}
-
-impl Drop for Active<'_> {
-    fn drop(&mut self) {
-        *self.0.lock() = Figures::default();
     }
 }
 
@@ -131,12 +130,28 @@ impl Shown {
             })
             .build();
 
+        self.observe_lanes(meter);
+    }
+
+    fn observe_lanes(&self, meter: &Meter) {
         let shown = self.clone();
-        let active = meter
-            .u64_observable_gauge("relay_active")
-            .with_description("1 where the relay is active");
-        active
-            .with_callback(move |gauge| gauge.observe(u64::from(shown.lock().active), &[]))
+        let owned = meter
+            .u64_observable_gauge("outbox_lanes_owned")
+            .with_description("lanes that this replica relays");
+        owned
+            .with_callback(move |gauge| gauge.observe(shown.lock().owned as u64, &[]))
+            .build();
+
+        let shown = self.clone();
+        let without_owner = meter
+            .u64_observable_gauge("outbox_lanes_without_owner")
+            .with_description("lanes that no replica relays");
+        without_owner
+            .with_callback(move |gauge| {
+                if let Some(lanes) = shown.lock().without_owner {
+                    gauge.observe(lanes as u64, &[]);
+                }
+            })
             .build();
     }
 }

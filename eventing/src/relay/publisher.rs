@@ -88,7 +88,7 @@ impl Publisher {
         pending.outstanding.store(1, Ordering::Release);
         let mut outcome = Ok(());
         for (index, row) in rows.iter().enumerate() {
-            if blocked.contains(&row.aggregate()) {
+            if !blocked.is_empty() && blocked.contains(&row.aggregate()) {
                 continue;
             }
             match self.hand_over(index, row) {
@@ -186,12 +186,6 @@ impl Publisher {
         };
         // It joins a thread and waits for its last reports: some 100 ms of blocking.
         let _ = tokio::task::spawn_blocking(discard).await;
-    }
-}
-
-impl Row {
-    pub(super) fn aggregate(&self) -> (&str, &str) {
-        (&self.topic, &self.key)
     }
 }
 

@@ -3,32 +3,35 @@
 //! A deleted row's index entry stays until vacuum has been there, and every poll from the bottom passes over it. Autovacuum
 //! looks once a minute, in which a busy relay deletes a million rows; so the relay asks for it as often as it is needed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::outbox::{LANES, Lane};
 
 /// So many index entries fit in some 30 blocks, which a poll passes over in microseconds.
 const AFTER_ROWS: u64 = 10_000;
 /// At full rate the rows of this time are still few enough to pass over, and vacuum takes a fraction of it.
 const AT_MOST_EVERY: Duration = Duration::from_secs(2);
 
+/// Counts what is deleted from each lane, and vacuums the partitions that have lost enough.
 #[derive(Debug, Default)]
-pub(super) struct Vacuum(Notify);
-
-/// Counts what one active relay deletes.
-#[derive(Debug)]
-pub(super) struct Deletions<'a> {
-    vacuum: &'a Vacuum,
-    rows: u64,
+pub(super) struct Vacuum {
+    deleted: [AtomicU64; LANES],
+    due: Notify,
 }
 
 impl Vacuum {
-    pub(super) fn deletions(&self) -> Deletions<'_> {
-        Deletions {
-            vacuum: self,
-            rows: 0,
+    /// So many rows were deleted from a lane.
+    pub(super) fn deleted(&self, lane: Lane, rows: u64) {
+        let Some(deleted) = self.deleted.get(lane.index()) else {
+            return;
+        };
+        if deleted.fetch_add(rows, Ordering::AcqRel) + rows >= AFTER_ROWS {
+            self.due.notify_one();
         }
     }
 
@@ -36,25 +39,27 @@ impl Vacuum {
     pub(super) async fn run(&self, pool: &PgPool) {
         let mut not_before = Instant::now();
         loop {
-            self.0.notified().await;
+            self.due.notified().await;
             tokio::time::sleep_until(not_before).await;
-            // Whoever is vacuuming already does what we want. A role that may not vacuum gets a warning, and relies on
-            // autovacuum.
-            let statement = sqlx::query!("vacuum (skip_locked, truncate false) eventing.outbox");
-            if let Err(error) = statement.execute(pool).await {
-                tracing::debug!(%error, "the outbox table was not vacuumed");
+            for (lane, deleted) in Lane::all().zip(&self.deleted) {
+                if deleted.load(Ordering::Acquire) >= AFTER_ROWS {
+                    deleted.store(0, Ordering::Release);
+                    vacuum(pool, lane).await;
+                }
             }
             not_before = Instant::now() + AT_MOST_EVERY;
         }
     }
 }
 
-impl Deletions<'_> {
-    pub(super) fn add(&mut self, rows: u64) {
-        self.rows += rows;
-        if self.rows >= AFTER_ROWS {
-            self.rows = 0;
-            self.vacuum.0.notify_one();
-        }
+/// Vacuums a lane's partition. Whoever is vacuuming it already does what we want. A role that may not vacuum gets a warning, and
+/// relies on autovacuum.
+async fn vacuum(pool: &PgPool, lane: Lane) {
+    let statement = format!(
+        "vacuum (skip_locked, truncate false) eventing.outbox_{}",
+        lane.number()
+    );
+    if let Err(error) = sqlx::query(AssertSqlSafe(statement)).execute(pool).await {
+        tracing::debug!(%error, ?lane, "a partition of the outbox was not vacuumed");
     }
 }

@@ -1,5 +1,6 @@
 //! One transaction: lock, take in what was found, write, append the event.
 
+use eventing::outbox::Appended;
 use jiff::Timestamp;
 use schemas::ids::{PaymentNo, RefundNo};
 use schemas::payment::{FailureCode, PaymentEvent};
@@ -66,14 +67,12 @@ impl Charging {
         };
         let (payment, outcomes) = take_in(payment, attempts.count, finding, now);
         store::payments::update(&mut tx, &payment, old_sequence, now + pause_after(attempts.count)).await?;
-        let changed = self.tell(&mut tx, payment_no, None, outcomes, now).await?;
+        let appended = self.tell(&mut tx, payment_no, None, outcomes, now).await?;
         if let Some(event) = heard {
             store::psp_events::insert(&mut *tx, event, payment_no, now).await?;
         }
         tx.commit().await?;
-        if changed {
-            self.outbox.committed();
-        }
+        self.outbox.committed(appended);
         Ok(payment)
     }
 
@@ -106,20 +105,18 @@ impl Charging {
         if payment.sequence != old_sequence {
             store::payments::update(&mut tx, &payment, old_sequence, now).await?;
         }
-        let changed = self
+        let appended = self
             .tell(&mut tx, payment_no, Some(refund_no), vec![outcome], now)
             .await?;
         if let Some(event) = heard {
             store::psp_events::insert(&mut *tx, event, payment_no, now).await?;
         }
         tx.commit().await?;
-        if changed {
-            self.outbox.committed();
-        }
+        self.outbox.committed(appended);
         Ok(refund)
     }
 
-    /// Appends events and records conflicts; tells whether there were events.
+    /// Appends events and records conflicts.
     async fn tell(
         &self,
         tx: &mut PgTransaction<'_>,
@@ -127,14 +124,13 @@ impl Charging {
         refund_no: Option<RefundNo>,
         outcomes: Vec<Outcome>,
         now: Timestamp,
-    ) -> Result<bool, ChargingError> {
-        let mut changed = false;
+    ) -> Result<Appended, ChargingError> {
+        let mut appended = Appended::default();
         for outcome in outcomes {
             match outcome {
                 Outcome::Noted => {}
                 Outcome::Changed(event) => {
-                    self.outbox.append(tx, &*event).await?;
-                    changed = true;
+                    appended = appended.and(self.outbox.append(tx, &*event).await?);
                 }
                 Outcome::Conflict(found) => {
                     if store::conflicts::insert(&mut **tx, payment_no, refund_no, &found, now).await? {
@@ -143,7 +139,7 @@ impl Charging {
                 }
             }
         }
-        Ok(changed)
+        Ok(appended)
     }
 }
 

@@ -76,9 +76,9 @@ impl Charging {
             return Ok(unchanged);
         };
         store::payments::update(&mut tx, &payment, old_sequence, self.claimed_until(now)).await?;
-        self.outbox.append(&mut tx, &event).await?;
+        let appended = self.outbox.append(&mut tx, &event).await?;
         tx.commit().await?;
-        self.outbox.committed();
+        self.outbox.committed(appended);
         Ok(payment)
     }
 

@@ -48,9 +48,9 @@ impl Payouts {
         let sequence = withdrawal.sequence;
         let (withdrawal, event) = withdrawal.start(self.clock.now())?;
         store::withdrawals::update(&mut tx, &withdrawal, sequence).await?;
-        self.outbox.append(&mut tx, &event).await?;
+        let appended = self.outbox.append(&mut tx, &event).await?;
         tx.commit().await?;
-        self.outbox.committed();
+        self.outbox.committed(appended);
         Ok(withdrawal)
     }
 

@@ -1,5 +1,6 @@
 //! What the bank says, written down: the withdrawal, the ledger, the settlement and their events in one transaction.
 
+use eventing::outbox::Appended;
 use schemas::ids::WithdrawalNo;
 use sqlx::PgTransaction;
 
@@ -52,6 +53,7 @@ impl Payouts {
             .await?
             .ok_or(PayoutError::NotFound)?;
         let sequence = before.sequence;
+        let mut appended = Appended::default();
         let taken_in = match change(before.clone(), self.clock.now())? {
             Reported::Nothing => return Ok(TakenIn::Agreed(before)),
             Reported::Accepted(withdrawal) => {
@@ -59,7 +61,7 @@ impl Payouts {
                 TakenIn::Agreed(withdrawal)
             }
             Reported::Moved(moved) => {
-                self.follow(&mut tx, &moved, sequence).await?;
+                appended = self.follow(&mut tx, &moved, sequence).await?;
                 TakenIn::Agreed(moved.withdrawal)
             }
             Reported::Conflicting(withdrawal, kind) => {
@@ -68,7 +70,7 @@ impl Payouts {
             }
         };
         tx.commit().await?;
-        self.outbox.committed();
+        self.outbox.committed(appended);
         if let TakenIn::Conflict(_, kind) = taken_in {
             metrics::conflict(kind);
             tracing::error!(%withdrawal_no, conflict = kind.name(), "the bank contradicts what is booked: {kind}");
@@ -82,7 +84,7 @@ impl Payouts {
         tx: &mut PgTransaction<'_>,
         moved: &Moved,
         sequence: i64,
-    ) -> Result<(), PayoutError> {
+    ) -> Result<Appended, PayoutError> {
         let (withdrawal, now) = (&moved.withdrawal, moved.withdrawal.updated_at);
         store::withdrawals::update(tx, withdrawal, sequence).await?;
         for posting in &moved.postings {
@@ -90,14 +92,18 @@ impl Payouts {
         }
         let next_look = self.schedule.next_look(withdrawal, 0, now);
         store::payout_queue::reschedule(tx, withdrawal.withdrawal_no, next_look).await?;
-        self.outbox.append(tx, &moved.event).await?;
-        self.end_settlement(tx, moved).await
+        let appended = self.outbox.append(tx, &moved.event).await?;
+        Ok(appended.and(self.end_settlement(tx, moved).await?))
     }
 
-    async fn end_settlement(&self, tx: &mut PgTransaction<'_>, moved: &Moved) -> Result<(), PayoutError> {
+    async fn end_settlement(
+        &self,
+        tx: &mut PgTransaction<'_>,
+        moved: &Moved,
+    ) -> Result<Appended, PayoutError> {
         let (settlement_no, now) = (moved.withdrawal.settlement_no, moved.withdrawal.updated_at);
         if moved.settlement == SettlementEnd::Unchanged {
-            return Ok(());
+            return Ok(Appended::default());
         }
         let settlement = store::settlements::lock(tx, settlement_no)
             .await?
@@ -105,7 +111,7 @@ impl Payouts {
         let (settlement, event) = match moved.settlement {
             SettlementEnd::Completed => settlement.complete(now)?,
             SettlementEnd::Failed(failure) => settlement.fail(failure, now)?,
-            SettlementEnd::Unchanged => return Ok(()),
+            SettlementEnd::Unchanged => return Ok(Appended::default()),
         };
         store::settlements::update(tx, &settlement).await?;
         Ok(self.outbox.append(tx, &event).await?)

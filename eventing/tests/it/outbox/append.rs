@@ -11,8 +11,9 @@ async fn an_event_arrives_as_it_was_appended() {
     let world = World::new().await;
     let event = events::payment(PaymentNo::generate(), 1);
     let mut tx = world.pool.begin().await.unwrap();
-    world.outbox.append(&mut tx, &event).await.unwrap();
+    let appended = world.outbox.append(&mut tx, &event).await.unwrap();
     tx.commit().await.unwrap();
+    world.outbox.committed(appended);
 
     let relay = world.start_relay();
     world.until_published().await;

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 
+use eventing::outbox::Lane;
 use schemas::PaymentNo;
+use schemas::catalogue::PAYMENTS;
 use tokio::process::Command;
 
 use crate::support::World;
@@ -24,7 +26,7 @@ async fn a_relay_that_dies_at_any_step_loses_and_inverts_nothing() {
         ("relay.mark.after", 30),
     ] {
         let world = World::new().await;
-        let payments: Vec<PaymentNo> = std::iter::repeat_with(PaymentNo::generate).take(3).collect();
+        let payments = three_of_one_lane();
         for step in 0..30 {
             world.commit(payments[step % payments.len()]).await;
         }
@@ -56,6 +58,14 @@ async fn a_relay_that_dies_at_any_step_loses_and_inverts_nothing() {
             "{crash_point}"
         );
     }
+}
+
+/// A crash in the middle of one lane's batch says nothing about other lanes, so there is one.
+fn three_of_one_lane() -> Vec<PaymentNo> {
+    std::iter::repeat_with(PaymentNo::generate)
+        .filter(|payment_no| Lane::of(PAYMENTS.name, &payment_no.to_string()).number() == 3)
+        .take(3)
+        .collect()
 }
 
 #[tokio::test]

@@ -1,59 +1,108 @@
-//! Two relays: one is active, another takes over, and who was taken over can do no harm.
+//! Several relays: they share the lanes, one takes over from another, and who was taken over can do no harm.
 
-use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use eventing::relay::{LOCK_CLASS, LOCK_LANE, RelaySettings};
+use eventing::Condition;
+use eventing::relay::RelaySettings;
 use schemas::PaymentNo;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::broker::assert_in_order_without_gap;
+use crate::support::lanes::{owners, until_one_has_all, until_shared};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::{World, eventually};
 
-/// The sessions that hold the relay's lock.
-async fn lock_holders(world: &World) -> Vec<i32> {
-    sqlx::query_scalar(
-        "select pid from pg_locks
-         where locktype = 'advisory' and granted and classid::bigint = $1 and objid::bigint = $2
-           and database = (select oid from pg_database where datname = current_database())",
-    )
-    .bind(i64::from(LOCK_CLASS))
-    .bind(i64::from(LOCK_LANE))
-    .fetch_all(&world.pool)
+/// Ends some of the relays' connections.
+async fn terminate(world: &World, which: &str) -> i64 {
+    sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity
+         where datname = current_database() and application_name like '% relay' and {which}"
+    )))
+    .fetch_one(&world.pool)
     .await
     .unwrap()
 }
 
-async fn until_one_leads(world: &World) -> i32 {
-    eventually("a relay leads", async || lock_holders(world).await.len() == 1).await;
-    lock_holders(world).await[0]
+/// Gives all lanes to somebody else, as if their leases had run out.
+async fn take_all_lanes(world: &World) {
+    sqlx::query(
+        "update eventing.outbox_lanes
+         set owner = gen_random_uuid(), epoch = epoch + 1, expires_at = clock_timestamp() + interval '1 hour'",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
 }
 
-async fn terminate(world: &World, pid: i32) {
-    sqlx::query("select pg_terminate_backend($1)")
-        .bind(pid)
+async fn free_all_lanes(world: &World) {
+    sqlx::query("update eventing.outbox_lanes set owner = null")
         .execute(&world.pool)
         .await
         .unwrap();
 }
 
 #[tokio::test]
-async fn one_relay_is_active_and_another_takes_over_when_it_stops() {
+async fn relays_share_the_lanes_and_one_that_stops_hands_its_own_over_at_once() {
     let world = World::new().await;
     let first = world.start_relay();
-    let leader = until_one_leads(&world).await;
+    until_shared(&world.pool, &[8]).await;
+    let began = Instant::now();
     let second = world.start_relay();
-    world.commit(PaymentNo::generate()).await;
-    world.until_published().await;
-    assert_eq!(lock_holders(&world).await, [leader]);
+    until_shared(&world.pool, &[4, 4]).await;
+    let third = world.start_relay();
+    until_shared(&world.pool, &[2, 3, 3]).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let before = owners(&world.pool).await;
 
-    first.stop().await;
-    world.commit(PaymentNo::generate()).await;
+    for _ in 0..30 {
+        world.commit(PaymentNo::generate()).await;
+    }
     world.until_published().await;
-    assert_ne!(until_one_leads(&world).await, leader);
+    assert_eq!(
+        owners(&world.pool).await,
+        before,
+        "lanes do not move without a reason"
+    );
+
+    let began = Instant::now();
+    first.stop().await;
+    until_shared(&world.pool, &[4, 4]).await;
+    // Far below the length of a lease: nobody had to wait for one to run out.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     second.stop().await;
-    assert_eq!(world.records(2).await.len(), 2);
+    third.stop().await;
+    assert!(owners(&world.pool).await.iter().all(|(owner, _)| owner.is_none()));
+    assert_eq!(world.records(30).await.len(), 30, "a handover repeats nothing");
+}
+
+#[tokio::test]
+async fn relays_that_come_and_go_under_load_repeat_lose_and_invert_nothing() {
+    let world = World::new().await;
+    let payments: Vec<PaymentNo> = std::iter::repeat_with(PaymentNo::generate).take(20).collect();
+    let done = CancellationToken::new();
+    let write = async {
+        for step in 0..600 {
+            world.commit(payments[step % payments.len()]).await;
+        }
+        done.cancel();
+    };
+    let come_and_go = async {
+        let mut relays = vec![world.start_relay()];
+        while !done.is_cancelled() {
+            relays.push(world.start_relay());
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            relays.remove(0).stop().await;
+        }
+        relays
+    };
+    let ((), relays) = tokio::join!(write, come_and_go);
+    world.until_published().await;
+    for relay in relays {
+        relay.stop().await;
+    }
+    let records = world.records(600).await;
+    assert_in_order_without_gap(&records);
+    assert_eq!(records.len(), 600);
 }
 
 #[tokio::test]
@@ -72,10 +121,7 @@ async fn killed_connections_under_load_lose_and_invert_nothing() {
     let kill = async {
         let mut kills = 0;
         while !done.is_cancelled() {
-            if let [leader] = lock_holders(&world).await[..] {
-                terminate(&world, leader).await;
-                kills += 1;
-            }
+            kills += terminate(&world, "random() < 0.3").await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         kills
@@ -97,102 +143,58 @@ async fn killed_connections_under_load_lose_and_invert_nothing() {
 }
 
 #[tokio::test]
-async fn a_relay_that_lost_its_connection_cannot_mark_what_it_sent() {
+async fn a_relay_that_lost_its_lanes_cannot_mark_what_it_sent() {
     let world = World::new().await;
     let proxy = Proxy::start(&world.kafka).await;
     let relay = world.start_relay_with(proxy.settings(&world.kafka), RelaySettings::default());
     world.commit(PaymentNo::generate()).await;
     world.until_published().await;
+    let name = until_one_has_all(&world.pool).await;
 
-    // Given a relay that has sent a record and waits for the acknowledgement.
+    // Given a relay that has sent a record and waits for the acknowledgement, and cannot learn that its lanes are gone.
     proxy.set(Fault::LoseProduceAnswers);
     world.commit(PaymentNo::generate()).await;
     eventually("the record was sent", async || proxy.lost() > 0).await;
+    terminate(&world, "query ilike '%eventing_outbox_lanes%'").await;
 
-    // When somebody else gets the lock, and the acknowledgement comes only then.
-    let leader = until_one_leads(&world).await;
-    let mut successor = world.database.connect().await;
-    terminate(&world, leader).await;
-    sqlx::query("select pg_advisory_lock($1, $2)")
-        .bind(LOCK_CLASS)
-        .bind(LOCK_LANE)
-        .execute(&mut successor)
-        .await
-        .unwrap();
+    // When somebody else gets them, and the acknowledgement comes only then.
+    take_all_lanes(&world).await;
     proxy.set(Fault::None);
-    let mut condition = relay.condition.clone();
-    // It notices, and is then up again as one that stands by.
-    condition
-        .wait_for(|condition| *condition != eventing::Condition::Up)
-        .await
-        .unwrap();
-    condition
-        .wait_for(|condition| *condition == eventing::Condition::Up)
-        .await
-        .unwrap();
+    eventually("the relay has given up its lanes", async || {
+        sqlx::query_scalar("select count(*) = 1 from pg_stat_activity where datname = current_database() and application_name like '% relay'")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap()
+    })
+    .await;
 
-    // Then the row is still there, and is sent by the next one to lead.
+    // Then the row is still there, and is sent by the next one to have the lane.
     assert_eq!(world.depth().await, 1);
-    drop(successor);
+    free_all_lanes(&world).await;
     world.until_published().await;
+    assert_eq!(until_one_has_all(&world.pool).await, name);
     relay.stop().await;
     assert_in_order_without_gap(&world.records(3).await);
 }
 
 #[tokio::test]
-async fn a_relay_that_hangs_loses_the_lock_to_another() {
+async fn a_lost_connection_to_the_database_is_said_and_made_good() {
     let world = World::new().await;
-    // Given a process that stops for a while (a paused machine, say): here, a thread whose only runtime is blocked.
-    let (pause, paused) = mpsc::channel::<mpsc::Receiver<()>>();
-    let relay = eventing::Relay::new(
-        sqlx::PgPool::connect_lazy_with((*world.pool.connect_options()).clone()),
-        world.kafka.clone(),
-        &world.outbox,
-    );
-    let shutdown = CancellationToken::new();
-    let stopped = shutdown.clone();
-    let hanging = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let hang = async {
-                loop {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    if let Ok(until) = paused.try_recv() {
-                        let _ = until.recv();
-                    }
-                }
-            };
-            tokio::select! {
-                outcome = relay.run(stopped) => outcome.unwrap(),
-                () = hang => {}
-            }
-        });
-    });
-    let hanging_leader = until_one_leads(&world).await;
-    let (resume, until) = mpsc::channel();
-    pause.send(until).unwrap();
-
-    // When another one runs.
-    let other = world.start_relay();
-    let payment_no = PaymentNo::generate();
-    world.commit(payment_no).await;
-
-    // Then it takes over within seconds, and the first stands by once it goes on.
-    world.until_published().await;
-    let leader = until_one_leads(&world).await;
-    assert_ne!(leader, hanging_leader);
-    drop(resume);
-    world.commit(payment_no).await;
-    world.until_published().await;
-    assert_eq!(lock_holders(&world).await, [leader]);
-
-    shutdown.cancel();
-    tokio::task::spawn_blocking(move || hanging.join().unwrap())
+    let mut relay = world.start_relay();
+    until_one_has_all(&world.pool).await;
+    let taken = owners(&world.pool).await;
+    terminate(&world, "true").await;
+    let mut seen = relay.condition.clone();
+    seen.wait_for(|condition| *condition != Condition::Up)
         .await
         .unwrap();
-    other.stop().await;
-    assert_in_order_without_gap(&world.records(2).await);
+    relay
+        .condition
+        .wait_for(|condition| *condition == Condition::Up)
+        .await
+        .unwrap();
+    world.commit(PaymentNo::generate()).await;
+    world.until_published().await;
+    assert_eq!(owners(&world.pool).await, taken, "a lease outlives a connection");
+    relay.stop().await;
 }

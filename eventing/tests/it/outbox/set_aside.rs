@@ -20,8 +20,9 @@ async fn commit_large(world: &World, payment_no: PaymentNo, bytes: usize) {
     event.order_no = std::iter::repeat_with(|| uuid::Uuid::new_v4().to_string())
         .take(bytes / 36)
         .collect();
-    world.outbox.append(&mut tx, &event).await.unwrap();
+    let appended = world.outbox.append(&mut tx, &event).await.unwrap();
     tx.commit().await.unwrap();
+    world.outbox.committed(appended);
 }
 
 async fn set_aside(world: &World) -> Vec<(i64, String, String)> {
@@ -166,7 +167,12 @@ async fn a_discarded_row_is_published_as_withheld_in_its_place() {
     let relay = world.start_relay_with(kafka, RelaySettings::default());
     let (seq, _, reason) = until_set_aside(&world).await;
 
-    let listed = Command::List.execute(&context(&world)).await.unwrap();
+    let list = async || Command::List.execute(&context(&world)).await.unwrap();
+    eventually("the next event is blocked as well", async || {
+        list().await.contains("1 later events")
+    })
+    .await;
+    let listed = list().await;
     for expected in [
         format!("{seq}  payments.payment.v1 {payment_no} sequence 2 (payment.processing, "),
         format!(": {reason}\n    1 later events wait behind it\n"),

@@ -97,7 +97,8 @@ async fn the_outbox_is_measured() {
         "outbox_depth{",
         "outbox_oldest_age_seconds{",
         "outbox_set_aside_rows{",
-        "relay_active{",
+        "outbox_lanes_owned{",
+        "outbox_lanes_without_owner{",
     ] {
         eventually(&format!("{metric} is shown"), async || {
             metrics::shown().contains(metric)

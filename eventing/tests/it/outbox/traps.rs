@@ -107,7 +107,7 @@ async fn an_idle_transaction_in_another_database_stalls_a_gate_and_not_us() {
 async fn two_transitions_cross(world: &World, payment_no: PaymentNo, appended_first: bool) {
     let mut slow = world.pool.begin().await.unwrap();
     if appended_first {
-        world
+        let _ = world
             .outbox
             .append(&mut slow, &events::payment(payment_no, 2))
             .await
@@ -116,7 +116,7 @@ async fn two_transitions_cross(world: &World, payment_no: PaymentNo, appended_fi
     assert_eq!(world.commit(payment_no).await, 1);
     assert_eq!(lock_and_advance(&mut slow, payment_no).await.unwrap(), 2);
     if !appended_first {
-        world
+        let _ = world
             .outbox
             .append(&mut slow, &events::payment(payment_no, 2))
             .await

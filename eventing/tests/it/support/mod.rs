@@ -3,6 +3,7 @@
 pub(crate) mod broker;
 pub(crate) mod database;
 pub(crate) mod events;
+pub(crate) mod lanes;
 pub(crate) mod metrics;
 pub(crate) mod proxy;
 pub(crate) mod world;

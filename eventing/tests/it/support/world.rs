@@ -1,6 +1,6 @@
 //! A service in small: aggregates, an outbox, and relays.
 
-use eventing::outbox::AppendError;
+use eventing::outbox::{AppendError, Appended};
 use eventing::relay::{RelayError, RelaySettings};
 use eventing::{Clock, Condition, KafkaSettings, Outbox, Relay, SchemaRegistry};
 use schemas::PaymentNo;
@@ -65,19 +65,25 @@ impl World {
         tx: &mut PgTransaction<'_>,
         payment_no: PaymentNo,
     ) -> Result<i64, AppendError> {
+        Ok(self.append_next(tx, payment_no).await?.0)
+    }
+
+    async fn append_next(
+        &self,
+        tx: &mut PgTransaction<'_>,
+        payment_no: PaymentNo,
+    ) -> Result<(i64, Appended), AppendError> {
         let sequence = lock_and_advance(tx, payment_no).await?;
-        self.outbox
-            .append(tx, &events::payment(payment_no, sequence))
-            .await?;
-        Ok(sequence)
+        let event = events::payment(payment_no, sequence);
+        Ok((sequence, self.outbox.append(tx, &event).await?))
     }
 
     /// One transition in a transaction of its own.
     pub(crate) async fn commit(&self, payment_no: PaymentNo) -> i64 {
         let mut tx = self.pool.begin().await.unwrap();
-        let sequence = self.transition(&mut tx, payment_no).await.unwrap();
+        let (sequence, appended) = self.append_next(&mut tx, payment_no).await.unwrap();
         tx.commit().await.unwrap();
-        self.outbox.committed();
+        self.outbox.committed(appended);
         sequence
     }
 

@@ -132,11 +132,11 @@ async fn create(
     if !store::payments::insert(&mut tx, &payment, hash, app.charging.claimed_until(now)).await? {
         return Ok(None);
     }
-    app.charging.outbox.append(&mut tx, &event).await?;
+    let appended = app.charging.outbox.append(&mut tx, &event).await?;
     crash_point("gateway.create.before_commit");
     tx.commit().await?;
     crash_point("gateway.create.after_commit");
-    app.charging.outbox.committed();
+    app.charging.outbox.committed(appended);
     Ok(Some(payment))
 }
 

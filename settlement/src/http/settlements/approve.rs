@@ -60,9 +60,9 @@ pub(super) async fn approve_settlement(
         .ok_or(Refusal::NotFound)?;
     let (settlement, event) = settlement.approve(approval)?;
     store::settlements::update(&mut tx, &settlement).await?;
-    app.outbox.append(&mut tx, &event).await?;
+    let appended = app.outbox.append(&mut tx, &event).await?;
     tx.commit().await?;
-    app.outbox.committed();
+    app.outbox.committed(appended);
     Ok(Json(SettlementDocument::new(
         &settlement,
         &Principal::Staff(approver),

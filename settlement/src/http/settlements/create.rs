@@ -93,9 +93,9 @@ pub(super) async fn create_settlement(
         app.clock.now(),
     )?;
     store::settlements::insert(&mut tx, &settlement).await?;
-    app.outbox.append(&mut tx, &event).await?;
+    let appended = app.outbox.append(&mut tx, &event).await?;
     tx.commit().await?;
-    app.outbox.committed();
+    app.outbox.committed(appended);
 
     let document = SettlementDocument::new(&settlement, &Principal::Staff(creator));
     let location = HeaderValue::from_str(&format!("/api/v1/settlements/{settlement_no}")).ok();

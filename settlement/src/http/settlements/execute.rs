@@ -57,10 +57,10 @@ pub(super) async fn execute_settlement(
     store::withdrawals::insert(&mut tx, &withdrawal).await?;
     store::settlements::update(&mut tx, &settlement).await?;
     store::ledger::post(&mut tx, &payout, None, now).await?;
-    app.outbox.append(&mut tx, &processing).await?;
-    app.outbox.append(&mut tx, &created).await?;
+    let processing = app.outbox.append(&mut tx, &processing).await?;
+    let created = app.outbox.append(&mut tx, &created).await?;
     tx.commit().await?;
-    app.outbox.committed();
+    app.outbox.committed(processing.and(created));
     app.payouts.wake();
     Ok(Json(SettlementDocument::new(
         &settlement,

@@ -71,9 +71,9 @@ pub(super) async fn reject_settlement(
     let (settlement, event) = settlement.reject(rejection)?;
     store::settlements::update(&mut tx, &settlement).await?;
     store::lines::release(&mut tx, settlement_no).await?;
-    app.outbox.append(&mut tx, &event).await?;
+    let appended = app.outbox.append(&mut tx, &event).await?;
     tx.commit().await?;
-    app.outbox.committed();
+    app.outbox.committed(appended);
     Ok(Json(SettlementDocument::new(
         &settlement,
         &Principal::Staff(approver),

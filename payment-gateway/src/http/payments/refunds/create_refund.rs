@@ -148,11 +148,11 @@ async fn reserve(
     }
     store::payments::update(&mut tx, &payment, old_sequence, now).await?;
     store::refunds::insert(&mut tx, &refund, app.charging.claimed_until(now)).await?;
-    app.charging.outbox.append(&mut tx, &event).await?;
+    let appended = app.charging.outbox.append(&mut tx, &event).await?;
     crash_point("gateway.create.before_commit");
     tx.commit().await?;
     crash_point("gateway.create.after_commit");
-    app.charging.outbox.committed();
+    app.charging.outbox.committed(appended);
     let PaymentState::Success(charge) = payment.state else {
         return Err(Refusal::NotFound);
     };

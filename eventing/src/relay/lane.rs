@@ -1,0 +1,426 @@
+//! One lane's task: from taking the lane to giving it back or losing it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::Shared;
+use super::connection::{ConnectionError, connect_lane};
+use super::failures::{is_about_the_record, is_consequence};
+use super::leases::Lease;
+use super::publisher::{Publisher, Refusal, Report};
+use super::rows::{Batch, Bounds, Row, Rows};
+use super::span::send_span;
+use super::state::LaneState;
+use super::topics::{self, Topics, Verdict};
+use crate::crash_point;
+use crate::hold::Hold;
+
+/// After so long without all acknowledgements, the relay says that it is held up.
+const HELD_UP_AFTER: Duration = Duration::from_secs(5);
+/// How often a producer that does not settle is looked at.
+const LOOK_AT_PRODUCER_EVERY: Duration = Duration::from_secs(1);
+/// An idle lane looks for itself so often, whoever should have woken it.
+const LOOK_ANYWAY_AFTER: Duration = Duration::from_secs(2);
+
+/// How a lane's task is ended.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stop {
+    /// Finish what is under way.
+    pub(super) politely: CancellationToken,
+    /// Somebody else has the lane.
+    pub(super) at_once: CancellationToken,
+}
+
+/// Why a lane's task ended although nobody had told it to.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LaneError {
+    #[error("the lease of the lane is over")]
+    Lost,
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    #[error("no producer can be made: {0}")]
+    Configuration(KafkaError),
+}
+
+/// Why a producer has to be replaced.
+#[derive(Debug, thiserror::Error)]
+enum PublishError {
+    #[error(transparent)]
+    Lane(#[from] LaneError),
+    #[error("kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    #[error("kafka refused {failed} records, the first with: {first}")]
+    Refused { failed: usize, first: RDKafkaErrorCode },
+    #[error("the producer stopped: {0}")]
+    Fatal(String),
+    #[error("stopped before all acknowledgements came")]
+    Stopped,
+}
+
+impl From<ConnectionError> for PublishError {
+    fn from(error: ConnectionError) -> Self {
+        Self::Lane(error.into())
+    }
+}
+
+/// Relays a lane until it is stopped or lost.
+pub(super) async fn relay(
+    shared: Arc<Shared>,
+    lease: Lease,
+    state: Arc<LaneState>,
+    stop: Stop,
+) -> Result<(), LaneError> {
+    let _relayed_here = shared.outbox.wakes().relay_here(lease.lane);
+    let mut hold = Hold::new();
+    let mut outcome = Ok(());
+    while !stop.politely.is_cancelled() {
+        outcome = relay_on_one_connection(&shared, lease, &state, &stop, &mut hold).await;
+        match &outcome {
+            Err(LaneError::Connection(error)) => {
+                tracing::warn!(%error, lane = lease.lane.number(), "a lane of the outbox cannot be read; it is tried again");
+                let reason = format!("the outbox cannot be read: {error}");
+                shared.health.holding(lease.lane, reason);
+                let _ = stop.politely.run_until_cancelled(hold.pause()).await;
+            }
+            Ok(()) | Err(LaneError::Lost | LaneError::Configuration(_)) => break,
+        }
+    }
+    shared.health.working(lease.lane);
+    match outcome {
+        // It was stopped while it held.
+        Err(LaneError::Connection(_)) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+async fn relay_on_one_connection(
+    shared: &Shared,
+    lease: Lease,
+    state: &LaneState,
+    stop: &Stop,
+    hold: &mut Hold,
+) -> Result<(), LaneError> {
+    let connect = connect_lane(&shared.database, shared.outbox.service());
+    let Some(connection) = stop.politely.run_until_cancelled(connect).await else {
+        return Ok(());
+    };
+    let session = Session {
+        shared,
+        lease,
+        state,
+        stop,
+        rows: Rows::new(connection?, shared.name, lease),
+        topics: Topics::new(shared.settings.unknown_topic_grace),
+        hold,
+        is_any_blocked: true,
+        suspects: 0,
+    };
+    session.run().await
+}
+
+struct Session<'a> {
+    shared: &'a Shared,
+    lease: Lease,
+    state: &'a LaneState,
+    stop: &'a Stop,
+    rows: Rows,
+    topics: Topics,
+    hold: &'a mut Hold,
+    /// An aggregate of the lane may be blocked, so each batch has to be compared with those that are. Only the lane's owner
+    /// blocks one.
+    is_any_blocked: bool,
+    /// How many rows are still to be sent one by one, because one of them made the broker refuse a whole batch.
+    suspects: usize,
+}
+
+impl Session<'_> {
+    async fn run(mut self) -> Result<(), LaneError> {
+        let config = self.shared.producer_config();
+        while !self.stop.politely.is_cancelled() {
+            let publisher = Publisher::new(&config, &self.shared.kafka).map_err(LaneError::Configuration)?;
+            let outcome = self.publish_with(&publisher).await;
+            publisher.discard().await;
+            match outcome {
+                Ok(()) | Err(PublishError::Stopped) => break,
+                Err(PublishError::Lane(error)) => return Err(error),
+                Err(error) => self.pause_after(&error).await,
+            }
+        }
+        self.rows.close().await;
+        Ok(())
+    }
+
+    /// Publishes batch after batch until the producer fails.
+    async fn publish_with(&mut self, publisher: &Publisher) -> Result<(), PublishError> {
+        let mut looked_blocked_at = Instant::now();
+        while !self.stop.politely.is_cancelled() {
+            self.ask_for_held_topics(publisher).await?;
+            if self.is_any_blocked && looked_blocked_at.elapsed() > LOOK_AT_PRODUCER_EVERY {
+                self.is_any_blocked = self.rows.is_any_blocked().await?;
+                looked_blocked_at = Instant::now();
+            }
+            let unannounced = self.state.take_found_by_poll();
+            let Batch { rows, is_cut } = self.read().await?;
+            let rows = self.take_blocked(rows).await?;
+            let (rows, refused) = self.sort_out(publisher, rows).await?;
+            if rows.is_empty() {
+                self.shared.health.working(self.lease.lane);
+                self.wait().await;
+                continue;
+            }
+            self.shared.activity.worked(unannounced);
+            let span = send_span(&rows);
+            let published = self.publish(publisher, &rows, refused).instrument(span).await?;
+            self.hold.reset();
+            self.shared.health.working(self.lease.lane);
+            // If these were all, whatever else is committed has woken us already, or will.
+            if published == rows.len() && !is_cut {
+                self.wait().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until there may be rows.
+    async fn wait(&self) {
+        self.state.set_idle(true);
+        let woken = self.shared.outbox.wakes().woken(self.lease.lane);
+        tokio::select! {
+            () = woken => {}
+            () = tokio::time::sleep(LOOK_ANYWAY_AFTER) => {}
+            () = self.stop.politely.cancelled() => {}
+        }
+        self.state.set_idle(false);
+    }
+
+    fn limit(&self) -> usize {
+        if self.suspects > 0 {
+            1
+        } else {
+            usize::from(self.shared.settings.batch_rows)
+        }
+    }
+
+    async fn read(&mut self) -> Result<Batch, ConnectionError> {
+        let bounds = Bounds {
+            rows: self.limit(),
+            bytes: self.shared.settings.batch_bytes as usize,
+        };
+        let held = self.topics.held(Instant::now());
+        self.rows.read(bounds, &held, self.state.floor()).await
+    }
+
+    /// Takes rows of blocked aggregates out of the way, and keeps the others.
+    async fn take_blocked(&mut self, rows: Vec<Row>) -> Result<Vec<Row>, ConnectionError> {
+        if !self.is_any_blocked || rows.is_empty() {
+            return Ok(rows);
+        }
+        let blocked = self.rows.blocked_among(&rows).await?;
+        if blocked.is_empty() {
+            return Ok(rows);
+        }
+        self.rows.take_blocked(&blocked).await?;
+        let blocked: HashSet<i64> = blocked.into_iter().collect();
+        Ok(rows
+            .into_iter()
+            .filter(|row| !blocked.contains(&row.seq))
+            .collect())
+    }
+
+    /// Publishes one batch, and marks what became of it. Returns how many rows were published.
+    async fn publish(
+        &mut self,
+        publisher: &Publisher,
+        rows: &[Row],
+        refused: Vec<Refusal>,
+    ) -> Result<usize, PublishError> {
+        crash_point("relay.produce.before");
+        let mut refused = publisher.send(rows, refused).await?;
+        let settled = self.settle(publisher).await;
+        crash_point("relay.produce.after");
+        if let Err(error @ PublishError::Lane(_)) = settled {
+            return Err(error);
+        }
+        let report = publisher.take_report();
+        let failure = self.judge(rows, &report, &mut refused);
+        self.mark(rows, &report.published).await?;
+        self.set_aside(rows, &refused).await?;
+        settled?;
+        failure.map_or(Ok(report.published.len()), Err)
+    }
+
+    /// Waits for the acknowledgements.
+    async fn settle(&mut self, publisher: &Publisher) -> Result<(), PublishError> {
+        let began = Instant::now();
+        let stop = async {
+            self.stop.politely.cancelled().await;
+            tokio::time::sleep(self.shared.settings.stop_within).await;
+        };
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = publisher.settled() => return Ok(()),
+                () = &mut stop => return Err(PublishError::Stopped),
+                () = self.stop.at_once.cancelled() => return Err(LaneError::Lost.into()),
+                () = tokio::time::sleep(LOOK_AT_PRODUCER_EVERY) => {}
+            }
+            if let Some(error) = publisher.fatal_error() {
+                return Err(PublishError::Fatal(error));
+            }
+            if began.elapsed() >= HELD_UP_AFTER {
+                let why = publisher.last_error().unwrap_or_else(|| "no answer".to_owned());
+                let reason = format!("Kafka does not acknowledge: {why}");
+                self.shared.health.holding(self.lease.lane, reason);
+            }
+        }
+    }
+
+    async fn mark(&mut self, rows: &[Row], published: &[usize]) -> Result<(), LaneError> {
+        if published.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<&Row> = published.iter().filter_map(|index| rows.get(*index)).collect();
+        let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+        let marked = self.rows.mark(&seqs).await?;
+        crash_point("relay.mark.after");
+        if marked != seqs.len() as u64 {
+            if !self.rows.is_ours().await? {
+                return Err(LaneError::Lost);
+            }
+            tracing::error!(
+                published = seqs.len(),
+                marked,
+                "outbox rows vanished while their records were sent"
+            );
+        }
+        self.shared.vacuum.deleted(self.lease.lane, marked);
+        self.state.deleted();
+        self.shared
+            .metrics
+            .published(rows.into_iter(), self.shared.clock().now());
+        Ok(())
+    }
+
+    async fn set_aside(&mut self, rows: &[Row], refused: &[Refusal]) -> Result<(), LaneError> {
+        for refusal in refused {
+            let Some(row) = rows.get(refusal.index) else {
+                continue;
+            };
+            let reason = refusal.reason.as_str();
+            let now = self.shared.clock().now();
+            if !self.rows.set_aside(row, reason, now).await? {
+                return Err(LaneError::Lost);
+            }
+            self.is_any_blocked = true;
+            tracing::error!(
+                seq = row.seq,
+                topic = row.topic,
+                key = row.key,
+                reason,
+                "an outbox row is set aside and blocks its aggregate; see `outbox list`"
+            );
+        }
+        Ok(())
+    }
+
+    /// Decides what the failed records mean. A record that failed alone and because of what it is, is refused; any other
+    /// failure is the producer's end.
+    fn judge(&mut self, rows: &[Row], report: &Report, refused: &mut Vec<Refusal>) -> Option<PublishError> {
+        let Some((index, first)) = report
+            .failed
+            .iter()
+            .copied()
+            .find(|(_, code)| !is_consequence(*code))
+            .or_else(|| report.failed.first().copied())
+        else {
+            self.suspects = self.suspects.saturating_sub(rows.len());
+            return None;
+        };
+        for (index, code) in &report.failed {
+            if let Some(row) = rows.get(*index).filter(|_| topics::is_missing(*code)) {
+                self.topics.forget(&row.topic);
+            }
+        }
+        if is_about_the_record(first) {
+            if rows.len() == 1 {
+                self.suspects = self.suspects.saturating_sub(1);
+                refused.push(Refusal {
+                    index,
+                    reason: format!("Kafka refuses it: {first}"),
+                });
+            } else {
+                self.suspects = rows.len();
+            }
+        }
+        Some(PublishError::Refused {
+            failed: report.failed.len(),
+            first,
+        })
+    }
+
+    /// Keeps the rows whose topic exists or is given up, and refuses the first row of each aggregate of the latter.
+    async fn sort_out(
+        &mut self,
+        publisher: &Publisher,
+        rows: Vec<Row>,
+    ) -> Result<(Vec<Row>, Vec<Refusal>), PublishError> {
+        let new: HashSet<&str> = rows.iter().map(|row| row.topic.as_str()).collect();
+        let new = new
+            .into_iter()
+            .filter(|topic| self.topics.is_due(topic, Instant::now()));
+        let new: Vec<String> = new.map(str::to_owned).collect();
+        self.ask_for(publisher, new).await?;
+
+        let now = Instant::now();
+        let rows: Vec<Row> = rows
+            .into_iter()
+            .filter(|row| self.topics.verdict(&row.topic, now) != Verdict::Hold)
+            .collect();
+        let mut blocked = HashSet::new();
+        let refused = rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| self.topics.verdict(&row.topic, now) == Verdict::Refuse)
+            .filter(|(_, row)| blocked.insert(row.aggregate()))
+            .map(|(index, row)| Refusal {
+                index,
+                reason: format!("topic {} does not exist", self.shared.kafka.topic(&row.topic)),
+            })
+            .collect();
+        Ok((rows, refused))
+    }
+
+    async fn ask_for_held_topics(&mut self, publisher: &Publisher) -> Result<(), PublishError> {
+        let now = Instant::now();
+        let due = self
+            .topics
+            .held(now)
+            .into_iter()
+            .filter(|topic| self.topics.is_due(topic, now))
+            .collect();
+        self.ask_for(publisher, due).await
+    }
+
+    async fn ask_for(&mut self, publisher: &Publisher, topics: Vec<String>) -> Result<(), PublishError> {
+        for topic in topics {
+            let exists = publisher.topic_exists(&topic).await?;
+            if !exists {
+                tracing::warn!(topic, "the outbox holds rows for a topic that does not exist");
+            }
+            self.topics.learn(&topic, exists, Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Pauses before the next producer is tried.
+    async fn pause_after(&mut self, error: &PublishError) {
+        tracing::warn!(%error, lane = self.lease.lane.number(), "the relay starts a new producer at the lane's first unpublished row");
+        self.shared.health.holding(self.lease.lane, error.to_string());
+        let _ = self.stop.politely.run_until_cancelled(self.hold.pause()).await;
+    }
+}
