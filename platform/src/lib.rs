@@ -8,6 +8,7 @@ pub mod config;
 mod context;
 pub mod cursor;
 pub mod database;
+mod dead_letters_pages;
 pub mod health;
 pub mod http;
 mod pauses;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use eventing::Condition;
+use eventing::dead_letters::Desk;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Settings;
 use crate::context::Context;
 use crate::database::{self, Expected};
+use crate::http::operations::Operations;
 use crate::http::{self, Bounds, Internal, Listener};
 use crate::service::{ServeError, Service};
 
@@ -33,8 +35,20 @@ pub(crate) async fn serve<S: Service>(settings: Settings<S::Config>) -> Result<(
     let context = Context::new(S::NAME, settings, pool, shutdown.clone(), internal.clone())?;
 
     let ended = CancellationToken::new();
-    let token = context.common().operations.service_token.clone();
-    let routes = http::operations_router(internal, context.health().clone(), token);
+    let routes = Operations {
+        service: S::NAME,
+        address: operations.address(),
+        settings: context.common().operations.clone(),
+        health: context.health().clone(),
+        tokens: context.tokens(),
+        internal,
+        desks: S::groups()
+            .iter()
+            .map(|group| Desk::new(group, &context.resources()))
+            .collect(),
+        clock: context.clock().clone(),
+    };
+    let routes = routes.routes().map_err(ServeError::other)?;
     let routes = http::guard(routes, context.common().limits);
     // Operators see the service until its last task has ended.
     let serve_operators = http::run(

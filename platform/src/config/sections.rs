@@ -55,15 +55,19 @@ pub struct Http {
     pub listen: SocketAddr,
 }
 
-/// `[operations]`: health, metrics and internal endpoints.
+/// `[operations]`: health, metrics, pages for operators, and internal endpoints.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Operations {
-    /// Address of the operators' listener; 127.0.0.1 and the public port + 1000 when not given.
+    /// Address of the operators' listener; 127.0.0.1 and the public port + 1000 when not given. On any address but a loopback
+    /// one, everything but the probes asks for a token.
     pub listen: Option<SocketAddr>,
-    /// Bearer token that the internal endpoints ask for.
+    /// Bearer token that the internal endpoints ask for, and `/metrics` beyond loopback.
     #[serde(deserialize_with = "not_empty")]
     pub service_token: SecretString,
+    /// Names, without port, under which browsers reach this listener beside `localhost` and its address: `ops.example.org`.
+    #[serde(default)]
+    pub hosts: Vec<String>,
 }
 
 /// `[database]`

@@ -3,12 +3,12 @@
 mod extract;
 mod layers;
 mod limits;
-mod operations;
+pub mod operations;
 mod problems;
 mod server;
 
 pub use extract::{Json, Path, Query, RawBody};
-pub(crate) use operations::{Internal, router as operations_router};
+pub(crate) use operations::Internal;
 pub(crate) use server::{Bounds, Listener, run};
 
 use axum::Router;

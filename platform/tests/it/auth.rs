@@ -24,15 +24,15 @@ use crate::support::{Server, answer, client};
 const AUDIENCE: &str = "payments-platform";
 
 /// An issuer with one key at a time, which counts how often its keys are fetched.
-struct Issuer {
+pub(crate) struct Issuer {
     server: Server,
     published: Arc<Mutex<JwkSet>>,
     fetched: Arc<AtomicUsize>,
-    key: Key,
+    pub(crate) key: Key,
 }
 
 #[derive(Clone)]
-struct Key {
+pub(crate) struct Key {
     id: String,
     signing: EncodingKey,
 }
@@ -53,7 +53,7 @@ impl Key {
         jwk
     }
 
-    fn sign(&self, claims: &Value) -> String {
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         let header = Header {
             kid: Some(self.id.clone()),
             ..Header::new(Algorithm::ES256)
@@ -63,7 +63,7 @@ impl Key {
 }
 
 impl Issuer {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let key = Key::new("first");
         let published = Arc::new(Mutex::new(JwkSet {
             keys: vec![key.public()],
@@ -87,7 +87,7 @@ impl Issuer {
         self.server.url.to_string()
     }
 
-    fn trust(&self, principal: PrincipalKind) -> Trust {
+    pub(crate) fn trust(&self, principal: PrincipalKind) -> Trust {
         Trust {
             issuer: self.name(),
             jwks_url: self.server.url("/jwks.json"),
@@ -102,7 +102,7 @@ impl Issuer {
         self.published.lock().unwrap().keys = vec![self.key.public()];
     }
 
-    fn claims(&self, subject: &str) -> Value {
+    pub(crate) fn claims(&self, subject: &str) -> Value {
         json!({ "iss": self.name(), "sub": subject, "aud": AUDIENCE, "exp": 10_000,
                 "name": "Alice", "roles": ["operator"] })
     }
@@ -112,7 +112,7 @@ impl Issuer {
     }
 }
 
-fn clock() -> Clock {
+pub(crate) fn clock() -> Clock {
     Clock::stopped_at(Timestamp::from_second(5_000).unwrap())
 }
 

@@ -10,10 +10,12 @@
 
 mod auth;
 mod breaker;
+mod browser;
 mod calls;
 mod collector;
 mod database;
 mod greeter;
+mod operations;
 mod requests;
 mod service;
 mod support;

@@ -1,0 +1,41 @@
+//! `/dead-letters/{group}/jobs`: what is being done and was done.
+
+use askama::Template;
+use axum::extract::Query;
+use axum::http::StatusCode;
+use axum::response::Response;
+use eventing::dead_letters::Job;
+use serde::Deserialize;
+
+use super::room::{Instead, Room};
+use crate::http::operations::{Frame, show as page};
+
+/// Jobs on one page.
+const ROWS: u32 = 50;
+
+/// Which page of a list.
+#[derive(Debug, Deserialize)]
+pub(super) struct Further {
+    pub(super) after: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "jobs.html")]
+struct JobsPage {
+    frame: Frame,
+    path: String,
+    jobs: Vec<Job>,
+    next: Option<String>,
+}
+
+pub(super) async fn show(room: Room, Query(further): Query<Further>) -> Result<Response, Instead> {
+    let found = room.desk.jobs(further.after.as_deref(), ROWS).await;
+    let found = found.map_err(|error| room.instead(&error))?;
+    let shown = JobsPage {
+        frame: room.frame("jobs"),
+        path: room.path(""),
+        jobs: found.rows,
+        next: found.next,
+    };
+    Ok(page(StatusCode::OK, &shown))
+}
