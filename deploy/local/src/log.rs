@@ -11,6 +11,15 @@ const LAST_BYTES: u64 = 16 * 1024;
 /// A log that is longer when its process starts is put aside as `<name>.log.1`.
 const LOG_BYTES: u64 = 32 * 1024 * 1024;
 
+/// With less than this a process could not write another line.
+const FULL_BYTES: u64 = 64 * 1024;
+
+/// Whether the disk that a log is on has no room left.
+pub(crate) fn disk_is_full(log: &Path) -> bool {
+    rustix::fs::statvfs(log.parent().unwrap_or(log))
+        .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < FULL_BYTES)
+}
+
 /// Opens a log to append to it.
 pub(crate) fn open(log: &Path) -> Result<File> {
     let context = || format!("cannot write the log {}", log.display());

@@ -282,7 +282,8 @@ impl Process {
 
     fn last_words(&self) -> String {
         let lines = log::last_lines(&self.log, self.log_from, LAST_LINES);
-        let full = if lines.contains("No space left on device") {
+        // A child that could not write its log either has no last words about it.
+        let full = if lines.contains("No space left on device") || log::disk_is_full(&self.log) {
             "the disk is full; "
         } else {
             ""
