@@ -10,7 +10,7 @@ use sqlx::{PgConnection, PgPool};
 
 use tokio_util::sync::CancellationToken;
 
-use super::decode::decode;
+use super::decode::{Bounds, decode};
 use super::group::Ordering;
 use super::handler::Handler;
 use super::record::Record;
@@ -50,7 +50,7 @@ pub(crate) async fn turn_of(
 ) -> Option<(String, i64)> {
     let key = record.key_text()?;
     let said = |event: Event| (event.aggregate_key(), event.sequence());
-    if let Ok(event) = decode(record, topic, registry, usize::MAX).await {
+    if let Ok(event) = decode(record, topic, registry, Bounds::LOOSE).await {
         return Some(said(event));
     }
     let said = CloudEvent::from_headers(&record.headers.readable).ok()?;

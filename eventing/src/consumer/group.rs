@@ -3,6 +3,7 @@ use std::time::Duration;
 use schemas::catalogue;
 
 use super::breaker::BreakerSettings;
+use super::decode::Bounds;
 
 /// How often a failed record is tried again, unless the group says otherwise: 5 s, 30 s, 5 min, 30 min.
 const DEFAULT_TIERS: [Duration; 4] = [
@@ -27,6 +28,9 @@ const DEFAULT_DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The largest value that reaches a handler: what a domain topic accepts.
 const DEFAULT_MAX_RECORD_BYTES: usize = catalogue::MAX_RECORD_BYTES as usize;
+
+/// Items of all arrays and maps of an event that reaches a handler.
+const DEFAULT_MAX_ITEMS: usize = 10_000;
 
 /// Which of an aggregate's events a group may see when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +64,9 @@ pub struct ConsumerGroup {
     pub drain_deadline: Duration,
     /// A larger value is dead-lettered before the handler sees it.
     pub max_record_bytes: usize,
+    /// A value whose arrays and maps have more items together is dead-lettered before it is decoded, however few bytes it has.
+    /// 10,000 by default; our events have none.
+    pub max_items: usize,
     /// When failures that are alike hold the group, because something that its handler depends on is down.
     pub breaker: BreakerSettings,
 }
@@ -94,6 +101,7 @@ impl ConsumerGroup {
             handler_deadline: DEFAULT_HANDLER_DEADLINE,
             drain_deadline: DEFAULT_DRAIN_DEADLINE,
             max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
+            max_items: DEFAULT_MAX_ITEMS,
             breaker: BreakerSettings::default(),
         }
     }
@@ -141,6 +149,13 @@ impl ConsumerGroup {
     /// The topic of the group's dead letters.
     pub fn dead_letter_topic(&self) -> String {
         catalogue::dead_letter_topic(&self.name)
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            bytes: self.max_record_bytes,
+            items: self.max_items,
+        }
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {

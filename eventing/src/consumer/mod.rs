@@ -10,6 +10,7 @@
 
 mod assignment;
 pub(crate) mod blocks;
+pub(crate) mod bounds;
 mod breaker;
 mod claims;
 pub(crate) mod decode;

@@ -166,7 +166,7 @@ impl<H: Handler> Runtime<H> {
     /// One attempt at a record.
     async fn attempt(&self, record: &Record, envelope: &Envelope) -> Result<Settled, Failure> {
         let topic = &envelope.origin.topic;
-        let event = decode(record, topic, &self.registry, self.group.max_record_bytes).await?;
+        let event = decode(record, topic, &self.registry, self.group.bounds()).await?;
         let delivery = Delivery {
             topic: topic.clone(),
             partition: envelope.origin.partition,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::id::LetterId;
 use crate::SchemaRegistry;
-use crate::consumer::decode::decode;
+use crate::consumer::decode::{Bounds, decode};
 use crate::consumer::envelope::{self, Envelope};
 use crate::consumer::record::Record;
 use crate::headers::CloudEvent;
@@ -90,7 +90,7 @@ impl Letter {
         let Some(envelope) = &self.envelope else {
             return Err("the record's headers do not say where it comes from".to_owned());
         };
-        decode(&self.record, &envelope.origin.topic, registry, usize::MAX)
+        decode(&self.record, &envelope.origin.topic, registry, Bounds::LOOSE)
             .await
             .map_err(|failure| failure.to_string())
     }

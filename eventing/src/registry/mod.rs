@@ -13,6 +13,7 @@ use apache_avro::Schema;
 use sqlx::PgPool;
 
 use crate::Clock;
+use crate::consumer::bounds;
 
 /// A client of a registry with Confluent's HTTP interface. Cloning is cheap, and clones share what they know.
 #[derive(Clone, Debug)]
@@ -23,7 +24,14 @@ struct Inner {
     http: http::Client,
     pool: PgPool,
     clock: Clock,
-    parsed: RwLock<HashMap<u32, Arc<Schema>>>,
+    parsed: RwLock<HashMap<u32, Parsed>>,
+}
+
+#[derive(Debug)]
+struct Parsed {
+    schema: Arc<Schema>,
+    /// A value of it may hold more than its bytes tell.
+    nests: bool,
 }
 
 /// Why a schema or its id could not be had.
@@ -84,7 +92,7 @@ impl SchemaRegistry {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .get(&id)
-            .cloned();
+            .map(|parsed| Arc::clone(&parsed.schema));
         if let Some(schema) = known {
             return Ok(schema);
         }
@@ -99,8 +107,20 @@ impl SchemaRegistry {
             .parsed
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, Arc::clone(&schema));
+            .insert(
+                id,
+                Parsed {
+                    nests: bounds::nests(&schema),
+                    schema: Arc::clone(&schema),
+                },
+            );
         Ok(schema)
+    }
+
+    /// Whether a value of this schema may hold more than its bytes tell. So it is said of one that was not asked for before.
+    pub(crate) fn nests(&self, id: u32) -> bool {
+        let parsed = self.0.parsed.read().unwrap_or_else(PoisonError::into_inner);
+        parsed.get(&id).is_none_or(|parsed| parsed.nests)
     }
 
     /// The id of a schema that is registered under `subject`.

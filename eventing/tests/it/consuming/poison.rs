@@ -1,6 +1,9 @@
 use eventing::headers::RecordHeaders;
-use schemas::PaymentNo;
 use schemas::catalogue::PAYMENTS;
+use schemas::payment::PaymentEvent;
+use schemas::{DomainEvent as _, PaymentNo, codec};
+use serde_json::json;
+use uuid::Uuid;
 
 use super::script::Script;
 use super::stage::{Stage, headers, ordered};
@@ -110,6 +113,48 @@ async fn a_value_over_the_bound_is_a_dead_letter_before_it_is_decoded() {
         class_of(&stage, Some(b"pay_x"), Some(&[0; 1_001])).await,
         "oversized"
     );
+}
+
+/// A payment's event as a newer writer could write it, with a list of nulls behind it.
+async fn with_nulls(event: &PaymentEvent, count: i64) -> Vec<u8> {
+    let mut schema: serde_json::Value = serde_json::from_str(PAYMENTS.schema).unwrap();
+    let nulls =
+        json!({"name": "nulls", "type": {"type": "array", "items": "null"}, "doc": "Nothing", "default": []});
+    schema["fields"].as_array_mut().unwrap().push(nulls);
+    let subject = format!("test-{}", Uuid::new_v4().simple());
+    let id = events::register(&subject, &schema.to_string()).await;
+    let mut body = codec::encode(event).unwrap();
+    let mut count = count << 1;
+    while count > 0x7f {
+        body.push(u8::try_from(count & 0x7f).unwrap() | 0x80);
+        count >>= 7;
+    }
+    body.extend([u8::try_from(count).unwrap(), 0]);
+    codec::frame(id, &body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_bytes_that_claim_billions_of_items_are_a_dead_letter_before_they_are_decoded() {
+    let stage = Stage::new(ordered()).await;
+    let event = events::payment(PaymentNo::generate(), 1);
+    let key = event.aggregate_key();
+    let value = with_nulls(&event, 1 << 40).await;
+    assert!(value.len() < 1_000);
+    assert_eq!(
+        class_of(&stage, Some(key.as_bytes()), Some(&value)).await,
+        "oversized"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_within_the_bound_is_none_of_our_business() {
+    let stage = Stage::new(ordered()).await;
+    let event = events::payment(PaymentNo::generate(), 1);
+    let value = with_nulls(&event, 100).await;
+    stage.send_cloud_event(&event, &value).await;
+    let member = stage.start(Script::default());
+    stage.until_applied(event.payment_no, &[1]).await;
+    member.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,24 +43,27 @@ async fn register_schemas() {
     static REGISTERED: OnceCell<()> = OnceCell::const_new();
     REGISTERED
         .get_or_init(|| async {
-            #[expect(clippy::disallowed_methods, reason = "a test talks to the registry directly")]
-            let http = reqwest::Client::new();
             for topic in TOPICS {
-                let base = address("TEST_SCHEMA_REGISTRY_URL");
-                let answer = http
-                    .post(format!("{base}/subjects/{}/versions", topic.subject()))
-                    .header("content-type", "application/vnd.schemaregistry.v1+json")
-                    .body(serde_json::json!({ "schema": topic.schema }).to_string())
-                    .send()
-                    .await
-                    .unwrap();
-                assert!(
-                    answer.status().is_success(),
-                    "{}: {}",
-                    topic.name,
-                    answer.text().await.unwrap()
-                );
+                register(&topic.subject(), topic.schema).await;
             }
         })
         .await;
+}
+
+/// Registers a schema under a subject, and answers its id.
+pub(crate) async fn register(subject: &str, schema: &str) -> u32 {
+    #[expect(clippy::disallowed_methods, reason = "a test talks to the registry directly")]
+    let http = reqwest::Client::new();
+    let base = address("TEST_SCHEMA_REGISTRY_URL");
+    let answer = http
+        .post(format!("{base}/subjects/{subject}/versions"))
+        .header("content-type", "application/vnd.schemaregistry.v1+json")
+        .body(serde_json::json!({ "schema": schema }).to_string())
+        .send()
+        .await
+        .unwrap();
+    let (status, text) = (answer.status(), answer.text().await.unwrap());
+    assert!(status.is_success(), "{subject}: {text}");
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    answer["id"].as_u64().unwrap().try_into().unwrap()
 }
