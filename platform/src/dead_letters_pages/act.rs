@@ -107,3 +107,50 @@ fn pace(action: Action, (rate, canary): &(String, String)) -> Result<Pace, Strin
         canary: number("first of each failure", canary)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{PATH, frame};
+    use super::*;
+
+    fn page_of(action: Action, query: &str, problem: Option<String>) -> String {
+        let page = ActPage {
+            frame: frame("failures"),
+            path: PATH.to_owned(),
+            action,
+            sought: Sought::read(query.as_bytes()),
+            rate: "500".to_owned(),
+            canary: "5".to_owned(),
+            problem,
+        };
+        page.render().unwrap()
+    }
+
+    #[test]
+    fn a_replay_asks_which_letters_and_how_fast() {
+        insta::assert_snapshot!(page_of(Action::Replay, "fingerprint=4f1c9e0b", None));
+    }
+
+    #[test]
+    fn a_discard_of_chosen_letters_keeps_what_was_typed_and_says_what_is_wrong() {
+        let html = page_of(
+            Action::Discard,
+            "ids=3-17&ids=x",
+            Some("\"x\" is no letter's id".to_owned()),
+        );
+        assert!(
+            html.contains("role=\"alert\">&#34;x&#34; is no letter&#39;s id"),
+            "{html}"
+        );
+        assert!(html.contains(">3-17 x </textarea>"), "{html}");
+        assert!(!html.contains("name=\"rate\""), "{html}");
+    }
+
+    #[test]
+    fn a_pace_is_two_whole_numbers() {
+        let typed = |rate: &str, canary: &str| pace(Action::Replay, &(rate.to_owned(), canary.to_owned()));
+        assert_eq!(typed("20", "0"), Ok(Pace { rate: 20, canary: 0 }));
+        assert!(typed("fast", "0").unwrap_err().contains("letters per second"));
+        assert!(typed("20", "-1").unwrap_err().contains("first of each failure"));
+    }
+}

@@ -33,3 +33,20 @@ pub(super) async fn show(room: Room, Query(further): Query<Further>) -> Result<R
     };
     Ok(page(StatusCode::OK, &shown))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{PATH, audit, frame};
+    use super::*;
+
+    #[test]
+    fn the_log_says_who_did_what_to_what_and_why() {
+        let page = AuditPage {
+            frame: frame("audit"),
+            path: PATH.to_owned(),
+            entries: audit(),
+            next: None,
+        };
+        insta::assert_snapshot!(page.render().unwrap());
+    }
+}

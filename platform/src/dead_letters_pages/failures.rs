@@ -35,3 +35,39 @@ pub(super) async fn show(room: Room) -> Result<Response, Instead> {
     };
     Ok(page(StatusCode::OK, &shown))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{PATH, failures, frame};
+    use super::*;
+
+    fn page_of(failures: Vec<FailureGroup>) -> FailuresPage {
+        FailuresPage {
+            frame: frame("failures"),
+            path: PATH.to_owned(),
+            new: Count(failures.iter().map(|failure| failure.new).sum()),
+            failures,
+            behind: 0,
+            serving: 1,
+        }
+    }
+
+    #[test]
+    fn failures_are_counted_dated_and_lead_to_their_letters() {
+        insta::assert_snapshot!(page_of(failures()).render().unwrap());
+    }
+
+    #[test]
+    fn a_group_without_dead_letters_says_so_and_one_without_replicas_too() {
+        let mut page = page_of(Vec::new());
+        page.serving = 0;
+        page.behind = 7;
+        let html = page.render().unwrap();
+        assert!(html.contains("has no dead letters"), "{html}");
+        assert!(html.contains("No replica serves this group"), "{html}");
+        assert!(
+            html.contains("7 letters are on the topic and not in these numbers"),
+            "{html}"
+        );
+    }
+}

@@ -171,3 +171,76 @@ impl JobPage {
         self.job.action == Action::Discard && self.job.done > 0 && !self.can_pause()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{PATH, frame, job};
+    use super::*;
+
+    fn page_of(job: Job, still: bool) -> JobPage {
+        let moves = job.state == JobState::Running;
+        let mut frame = frame("jobs");
+        frame.refresh_seconds = (moves && !still).then_some(REFRESH_SECONDS);
+        JobPage {
+            frame,
+            path: PATH.to_owned(),
+            progress: Progress::of(&job),
+            job,
+            moves,
+            still,
+            said: Said::default(),
+            problem: None,
+        }
+    }
+
+    #[test]
+    fn a_running_replay_follows_itself() {
+        let html = page_of(job(Action::Replay, JobState::Running), false)
+            .render()
+            .unwrap();
+        insta::assert_snapshot!(html);
+    }
+
+    #[test]
+    fn each_state_offers_what_can_be_done_in_it() {
+        let offers = |action, state| {
+            let html = page_of(job(action, state), true).render().unwrap();
+            ["/pause\"", "/resume\"", "/cancel\"", "/undo\""].map(|change| html.contains(change))
+        };
+        assert_eq!(
+            offers(Action::Replay, JobState::Running),
+            [true, false, true, false]
+        );
+        assert_eq!(
+            offers(Action::Replay, JobState::Paused),
+            [false, true, true, false]
+        );
+        assert_eq!(
+            offers(Action::Replay, JobState::Stopped),
+            [false, true, true, false]
+        );
+        assert_eq!(offers(Action::Replay, JobState::Cancelled), [false; 4]);
+        assert_eq!(offers(Action::Replay, JobState::Finished), [false; 4]);
+        assert_eq!(
+            offers(Action::Discard, JobState::Finished),
+            [false, false, false, true]
+        );
+    }
+
+    #[test]
+    fn the_bar_counts_outcomes_and_not_what_was_merely_sent() {
+        let mut job = job(Action::Replay, JobState::Running);
+        (job.letters, job.done, job.handled, job.failed_again) = (1_000, 1_000, 989, 10);
+        let progress = Progress::of(&job);
+        assert_eq!(
+            (progress.through, progress.percent),
+            (999, 99),
+            "not 100 before the last one"
+        );
+        assert_eq!(progress.left, None, "everything is sent");
+        job.handled = 990;
+        assert_eq!(Progress::of(&job).percent, 100);
+        job.letters = 0;
+        assert_eq!(Progress::of(&job).percent, 100);
+    }
+}

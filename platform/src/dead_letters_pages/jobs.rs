@@ -39,3 +39,25 @@ pub(super) async fn show(room: Room, Query(further): Query<Further>) -> Result<R
     };
     Ok(page(StatusCode::OK, &shown))
 }
+
+#[cfg(test)]
+mod tests {
+    use eventing::dead_letters::{Action, JobState};
+
+    use super::super::samples::{PATH, frame, job};
+    use super::*;
+
+    #[test]
+    fn jobs_are_listed_with_how_far_they_are() {
+        let page = JobsPage {
+            frame: frame("jobs"),
+            path: PATH.to_owned(),
+            jobs: vec![
+                job(Action::Replay, JobState::Running),
+                job(Action::Discard, JobState::Finished),
+            ],
+            next: Some("opaque/&".to_owned()),
+        };
+        insta::assert_snapshot!(page.render().unwrap());
+    }
+}

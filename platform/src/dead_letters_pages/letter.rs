@@ -63,3 +63,40 @@ pub(super) async fn undo(room: Room, Form(said): Form<Said>) -> Result<Response,
     let there = Redirect::to(&room.path(&format!("/letters/{id}")));
     Ok(room.accepted(there, &decision))
 }
+
+#[cfg(test)]
+mod tests {
+    use eventing::dead_letters::State;
+
+    use super::super::samples::{PATH, detail, frame};
+    use super::*;
+
+    fn page_of(detail: Detail) -> LetterPage {
+        LetterPage {
+            frame: frame("letters"),
+            path: PATH.to_owned(),
+            event: detail.event.as_ref().map(|event| format!("{event:#}")),
+            detail,
+            said: Said::default(),
+            problem: None,
+        }
+    }
+
+    #[test]
+    fn a_letter_shows_its_event_its_attempts_its_lives_and_its_headers() {
+        insta::assert_snapshot!(page_of(detail(State::New)).render().unwrap());
+    }
+
+    #[test]
+    fn a_letter_that_cannot_be_decoded_says_why_and_a_discarded_one_can_be_taken_back() {
+        let mut detail = detail(State::Discarded);
+        (detail.event, detail.undecodable) = (None, Some("the <bytes> end early".to_owned()));
+        let html = page_of(detail).render().unwrap();
+        assert!(
+            html.contains("cannot be decoded: the &#60;bytes&#62; end early. Its value of 412 bytes"),
+            "{html}"
+        );
+        assert!(html.contains("/letters/3-17/undo\""), "{html}");
+        assert!(!html.contains("Replay…"), "{html}");
+    }
+}

@@ -64,3 +64,26 @@ pub(super) async fn show(room: Room, RawQuery(query): RawQuery) -> Result<Respon
     };
     Ok(page(status, &shown))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{PATH, frame, summary};
+    use super::*;
+
+    #[test]
+    fn letters_are_listed_with_what_narrows_them() {
+        let sought = Sought::read(b"fingerprint=4f1c9e0b&state=new");
+        let page = LettersPage {
+            frame: frame("letters"),
+            path: PATH.to_owned(),
+            query: sought.query(),
+            sought,
+            states: STATES,
+            wrong: None,
+            letters: vec![summary(State::New)],
+            next: Some(format!("{PATH}/letters?fingerprint=4f1c9e0b&state=new&after=17")),
+            is_further: false,
+        };
+        insta::assert_snapshot!(page.render().unwrap());
+    }
+}

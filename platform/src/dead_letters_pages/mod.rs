@@ -13,6 +13,8 @@ mod letter;
 mod letters;
 mod plan;
 mod room;
+#[cfg(test)]
+mod samples;
 mod sought;
 
 use std::sync::Arc;

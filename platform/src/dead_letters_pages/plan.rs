@@ -100,3 +100,47 @@ pub(super) fn duration(letters: u64, rate: u32) -> String {
         _ => format!("{} h", seconds.div_ceil(3_600)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{PATH, frame, plan};
+    use super::*;
+
+    fn page_of(plan: Plan, changes: &[&str]) -> PlanPage {
+        PlanPage {
+            frame: frame("failures"),
+            path: PATH.to_owned(),
+            takes: plan.rate.map(|rate| duration(plan.letters, rate)),
+            plan,
+            changes: changes.iter().map(|change| (*change).to_owned()).collect(),
+            said: Said::default(),
+            problem: None,
+        }
+    }
+
+    #[test]
+    fn a_plan_says_what_would_be_sent_and_what_changed_since() {
+        let changes = ["the handler was settlement 0.1.0 and is settlement 0.2.0"];
+        insta::assert_snapshot!(page_of(plan(Action::Replay), &changes).render().unwrap());
+    }
+
+    #[test]
+    fn an_empty_plan_cannot_be_started() {
+        let plan = Plan {
+            letters: 0,
+            serving: 0,
+            ..plan(Action::Discard)
+        };
+        let html = page_of(plan, &[]).render().unwrap();
+        assert!(html.contains("There is nothing to discard"), "{html}");
+        assert!(html.contains("No replica serves this group"), "{html}");
+        assert!(!html.contains("<button id=\"start\""), "{html}");
+    }
+
+    #[test]
+    fn a_duration_is_rounded_up_in_the_unit_that_matters() {
+        let shown = [(0, 500), (1, 500), (100_000, 500), (10_000_000, 500), (5, 0)]
+            .map(|(n, rate)| duration(n, rate));
+        assert_eq!(shown, ["0 s", "1 s", "4 min", "6 h", "5 s"]);
+    }
+}
