@@ -1,16 +1,20 @@
 //! Designs that look right and lose or invert events. Each story is told twice: to the wrong design, which fails, and to ours.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use eventing::outbox::Lane;
+use eventing::relay::leases::EVENTS_CHANNEL;
 use schemas::PaymentNo;
+use schemas::catalogue::PAYMENTS;
 use sqlx::postgres::PgListener;
 use sqlx::{Connection as _, Executor as _};
 
 use super::doubles::{self, BareCursor};
 use crate::support::broker::first_occurrences;
 use crate::support::database::admin;
-use crate::support::world::lock_and_advance;
-use crate::support::{World, events, eventually};
+use crate::support::lanes::{awake, owners, until_asleep, until_shared};
+use crate::support::world::{RunningRelay, lock_and_advance};
+use crate::support::{DEADLINE, World, events, eventually};
 
 /// A transaction gets its number early, and makes its transition after a younger one has committed one.
 async fn an_elder_transaction_comes_second(world: &World, payment_no: PaymentNo) {
@@ -181,7 +185,7 @@ async fn skip_locked_hands_one_aggregate_to_two_relays() {
 /// Whether a listening client hears anything while events are published.
 async fn a_listener_hears(world: &World) -> bool {
     let mut listener = PgListener::connect_with(&world.pool).await.unwrap();
-    listener.listen("eventing_outbox").await.unwrap();
+    listener.listen(EVENTS_CHANNEL).await.unwrap();
     let relay = world.start_relay();
     for _ in 0..20 {
         world.commit(PaymentNo::generate()).await;
@@ -203,4 +207,80 @@ async fn a_listening_client_hears_nothing_while_the_relay_is_awake() {
 
     let ours = World::new().await;
     assert!(!a_listener_hears(&ours).await);
+}
+
+/// Two processes of a service, each with a relay: this one's `world`, and another one's. Returns payments in lanes of the other.
+async fn lanes_of_another_process(world: &World) -> (World, [RunningRelay; 2], Vec<PaymentNo>) {
+    let other = World::join(&world.database.name, &world.kafka.topic_prefix).await;
+    let relays = [other.start_relay(), world.start_relay()];
+    until_shared(&world.pool, &[4, 4]).await;
+    let owners = owners(&world.pool).await;
+    // The first to start has the lower name.
+    let theirs = owners.iter().filter_map(|(owner, _)| *owner).min();
+    let payments = std::iter::repeat_with(PaymentNo::generate)
+        .filter(|payment_no| {
+            let lane = Lane::of(PAYMENTS.name, &payment_no.to_string());
+            owners[usize::try_from(lane.number()).unwrap()].0 == theirs
+        })
+        .take(20)
+        .collect();
+    (other, relays, payments)
+}
+
+#[tokio::test]
+async fn a_relay_of_another_process_is_notified_only_while_it_sleeps() {
+    let world = World::new().await;
+    let (_other, relays, payments) = lanes_of_another_process(&world).await;
+    until_asleep(&world.pool).await;
+    let mut listener = PgListener::connect_with(&world.pool).await.unwrap();
+    listener.listen(EVENTS_CHANNEL).await.unwrap();
+
+    // Given that it sleeps, the first event's lane is told to whoever listens, after the commit.
+    world.commit(payments[0]).await;
+    let told = tokio::time::timeout(DEADLINE, listener.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    let lane = Lane::of(PAYMENTS.name, &payments[0].to_string());
+    assert_eq!(told.payload(), lane.number().to_string());
+
+    // Once it is awake, it finds the others by itself.
+    eventually("the other relay says that it is awake", async || {
+        awake(&world.pool).await > 0
+    })
+    .await;
+    let mut commits = 0;
+    while commits < 60 {
+        world.commit(payments[commits % payments.len()]).await;
+        commits += 1;
+    }
+    world.until_published().await;
+    listener.execute("select").await.unwrap();
+    let heard = tokio::time::timeout(Duration::ZERO, listener.recv()).await;
+    assert!(heard.is_err(), "{heard:?}");
+    for relay in relays {
+        relay.stop().await;
+    }
+    assert_eq!(world.records(61).await.len(), 61);
+}
+
+#[tokio::test]
+async fn an_event_of_which_nobody_tells_is_found_by_polling() {
+    let world = World::new().await;
+    let (_other, relays, payments) = lanes_of_another_process(&world).await;
+    until_asleep(&world.pool).await;
+    let mut tx = world.pool.begin().await.unwrap();
+    world.transition(&mut tx, payments[0]).await.unwrap();
+    // As if the process had died right after it.
+    tx.commit().await.unwrap();
+    let committed = Instant::now();
+    world.until_published().await;
+    assert!(
+        committed.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        committed.elapsed()
+    );
+    for relay in relays {
+        relay.stop().await;
+    }
 }

@@ -15,6 +15,19 @@ pub(crate) struct Database {
 impl Database {
     /// Creates a database with the schema `eventing`, and an aggregate table as a service would have one.
     pub(crate) async fn create() -> Self {
+        let database = Self::create_empty().await;
+        let pool = &database.pool;
+        eventing::MIGRATOR.run(pool).await.unwrap();
+        pool.execute(
+            "create table payments (payment_no uuid primary key, sequence bigint not null default 0)",
+        )
+        .await
+        .unwrap();
+        database
+    }
+
+    /// Creates a database with nothing in it.
+    pub(crate) async fn create_empty() -> Self {
         let name = format!("eventing_test_{}", Uuid::new_v4().simple());
         admin()
             .await
@@ -23,13 +36,6 @@ impl Database {
             .unwrap();
         let mut database = Self::join(&name).await;
         database.drop_at_end = true;
-        let pool = &database.pool;
-        eventing::MIGRATOR.run(pool).await.unwrap();
-        pool.execute(
-            "create table payments (payment_no uuid primary key, sequence bigint not null default 0)",
-        )
-        .await
-        .unwrap();
         database
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod events;
 pub(crate) mod lanes;
 pub(crate) mod metrics;
 pub(crate) mod proxy;
+pub(crate) mod tunnel;
 pub(crate) mod world;
 
 use std::time::{Duration, Instant};

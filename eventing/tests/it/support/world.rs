@@ -93,15 +93,12 @@ impl World {
     }
 
     pub(crate) fn start_relay_with(&self, kafka: KafkaSettings, settings: RelaySettings) -> RunningRelay {
-        let relay = Relay::new(self.pool.clone(), kafka, &self.outbox).with_settings(settings);
-        let (condition, shutdown) = (relay.condition(), CancellationToken::new());
-        let mut task = JoinSet::new();
-        task.spawn(relay.run(shutdown.clone()));
-        RunningRelay {
-            task,
-            shutdown,
-            condition,
-        }
+        run(Relay::new(self.pool.clone(), kafka, &self.outbox).with_settings(settings))
+    }
+
+    /// Starts a relay that reaches the database in another way.
+    pub(crate) fn start_relay_on(&self, pool: PgPool) -> RunningRelay {
+        run(Relay::new(pool, self.kafka.clone(), &self.outbox))
     }
 
     /// How many rows are not known to be published.
@@ -135,6 +132,17 @@ pub(crate) async fn lock_and_advance(
     .bind(payment_no.uuid())
     .fetch_one(&mut **tx)
     .await
+}
+
+fn run(relay: Relay) -> RunningRelay {
+    let (condition, shutdown) = (relay.condition(), CancellationToken::new());
+    let mut task = JoinSet::new();
+    task.spawn(relay.run(shutdown.clone()));
+    RunningRelay {
+        task,
+        shutdown,
+        condition,
+    }
 }
 
 /// A relay that runs until it is stopped or dropped.
