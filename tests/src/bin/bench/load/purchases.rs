@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use eventing::headers::{CloudEvent, RecordHeaders};
+use eventing::outbox::Appended;
 use eventing::{Clock, Outbox};
 use schemas::payment::{PaymentEvent, PaymentEventType, PaymentStatus};
 use schemas::{Currency, DomainEvent as _, EventId, MerchantId, PaymentNo};
@@ -87,14 +88,15 @@ pub(crate) async fn purchase(pool: &PgPool, clock: &Clock, outbox: Option<&Outbo
     .bind(event.currency.code())
     .execute(&mut *tx)
     .await?;
-    if let Some(outbox) = outbox {
-        outbox.append(&mut tx, &event).await?;
-    }
+    let appended = match outbox {
+        Some(outbox) => outbox.append(&mut tx, &event).await?,
+        None => Appended::default(),
+    };
     let commit_began_us = clock.now().as_microsecond();
     tx.commit().await?;
     let committed_us = clock.now().as_microsecond();
     if let Some(outbox) = outbox {
-        outbox.committed();
+        outbox.committed(appended);
     }
     Ok(Purchase {
         event_id: event.event_id.uuid(),
