@@ -65,6 +65,8 @@ impl Holds {
     fn change<T>(&self, change: impl FnOnce(&mut Reasons) -> T) -> T {
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&mut reasons);
+        self.metrics
+            .holding(reasons.held.len() + usize::from(reasons.kafka.is_some()));
         let known = [reasons.kafka.as_ref(), reasons.breaker.as_ref()];
         let reason = reasons
             .held

@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     retries: Counter<u64>,
     dead_letters: Counter<u64>,
     held: Counter<f64>,
+    holding: Gauge<u64>,
     parked: Gauge<u64>,
     blocked: Gauge<u64>,
     lag: Arc<Mutex<HashMap<LagKey, u64>>>,
@@ -74,6 +75,12 @@ impl Metrics {
                 .with_unit("s")
                 .with_description("Time that records were held because infrastructure was gone")
                 .build(),
+            holding: meter
+                .u64_gauge("eventing_held_records")
+                .with_description(
+                    "What is held in place at this moment, Kafka itself counted as one when it is gone",
+                )
+                .build(),
             parked: meter
                 .u64_gauge("eventing_parked_events")
                 .with_description("Events that wait for an earlier event of their aggregate")
@@ -118,6 +125,11 @@ impl Metrics {
     pub(crate) fn held(&self, time: Duration) {
         self.held
             .add(time.as_secs_f64(), std::slice::from_ref(&self.group));
+    }
+
+    pub(crate) fn holding(&self, count: usize) {
+        self.holding
+            .record(count as u64, std::slice::from_ref(&self.group));
     }
 
     pub(crate) fn parked(&self, events: u64) {

@@ -109,8 +109,14 @@ async fn an_error_about_one_merchants_contact_holds_up_nobody_else_and_ends_in_d
     let well = world.contacts.merchant(Some(&shop.url));
 
     let workers = world.deliver();
-    eventually("the stuck merchant was asked for", async || {
-        (world.contacts.asked() > 0).then_some(())
+    eventually("the stuck merchant's notices wait on both channels", async || {
+        let notices = world.notices().await;
+        let postponed = world.clock.now() + jiff::SignedDuration::from_secs(2);
+        let waits = |channel| {
+            let mut of_channel = notices.iter().filter(|it| it.channel == channel);
+            of_channel.any(|it| it.due_at == Some(postponed))
+        };
+        Channel::ALL.into_iter().all(waits).then_some(())
     })
     .await;
     world.consume(&events::succeeded(well)).await;
