@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod audit;
+pub mod history;
 pub mod outside;
 pub mod settling;
 pub mod shop;

@@ -42,34 +42,48 @@ fn consumer(brokers: &str) -> Result<BaseConsumer> {
 
 /// Every record of a topic that is there now, partition by partition.
 pub fn read(brokers: &str, topic: &str) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    read_from(brokers, topic, &BTreeMap::new(), |record| records.push(record))?;
+    records.sort_by_key(|record| (record.partition, record.offset));
+    Ok(records)
+}
+
+/// The same, from an offset on where one is given for the partition, each record at once; a partition's in their order.
+pub fn read_from(
+    brokers: &str,
+    topic: &str,
+    offsets: &BTreeMap<i32, i64>,
+    mut each: impl FnMut(Record),
+) -> Result<()> {
     let consumer = consumer(brokers)?;
     let mut wanted = BTreeMap::new();
     let mut assignment = TopicPartitionList::new();
     for partition in partitions(&consumer, topic)? {
         let (low, high) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
-        if high > low {
+        let from = offsets.get(&partition).map_or(low, |offset| low.max(*offset));
+        if high > from {
             wanted.insert(partition, high);
-            assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+            assignment.add_partition_offset(topic, partition, Offset::Offset(from))?;
         }
     }
     consumer.assign(&assignment)?;
-    let started = Instant::now();
-    let mut records = Vec::new();
+    let mut progress = Instant::now();
     while !wanted.is_empty() {
-        if started.elapsed() > TIMEOUT {
+        if progress.elapsed() > TIMEOUT {
             bail!("{topic} could not be read to its end: partitions {wanted:?} are missing");
         }
         let Some(message) = consumer.poll(Duration::from_millis(200)) else {
             continue;
         };
         let message = message?;
+        progress = Instant::now();
         let Some(high) = wanted.get(&message.partition()) else {
             continue;
         };
         if message.offset() + 1 >= *high {
             wanted.remove(&message.partition());
         }
-        records.push(Record {
+        each(Record {
             partition: message.partition(),
             offset: message.offset(),
             key: message.key().unwrap_or_default().to_vec(),
@@ -77,8 +91,7 @@ pub fn read(brokers: &str, topic: &str) -> Result<Vec<Record>> {
             headers: headers(&message),
         });
     }
-    records.sort_by_key(|record| (record.partition, record.offset));
-    Ok(records)
+    Ok(())
 }
 
 fn headers(message: &impl Message) -> BTreeMap<String, String> {

@@ -4,8 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +21,18 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+/// How fast bytes pass through an open door.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// At once.
+    #[default]
+    Free,
+    /// Each piece of up to 16 KiB waits so long, one after the other.
+    Slow(Duration),
+    /// Nothing passes, and nobody is told: connections stay open, as when a network loses everything.
+    Stalled,
+}
+
 /// A door: shut, nothing listens and open connections end; open, bytes pass.
 #[derive(Debug)]
 pub struct Proxy {
@@ -25,7 +40,11 @@ pub struct Proxy {
     upstream: Address,
     tasks: TaskTracker,
     open: Mutex<Option<DropGuard>>,
+    pace: watch::Sender<Pace>,
 }
+
+/// How much is passed on at once.
+const PIECE_BYTES: usize = 16 * 1024;
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -43,6 +62,7 @@ impl Proxy {
             upstream,
             tasks: TaskTracker::new(),
             open: Mutex::new(None),
+            pace: watch::Sender::new(Pace::Free),
         };
         proxy.restore().await?;
         Ok(proxy)
@@ -63,10 +83,21 @@ impl Proxy {
         }
         let listener = Listener::bind(&self.listen).await?;
         let token = CancellationToken::new();
-        let serve = serve(listener, self.upstream.clone(), self.tasks.clone(), token.clone());
+        let serve = serve(
+            listener,
+            self.upstream.clone(),
+            self.tasks.clone(),
+            token.clone(),
+            self.pace.subscribe(),
+        );
         self.tasks.spawn(token.clone().run_until_cancelled_owned(serve));
         *self.guard() = Some(token.drop_guard());
         Ok(())
+    }
+
+    /// Changes how fast bytes pass, also those of connections that are open.
+    pub fn set_pace(&self, pace: Pace) {
+        self.pace.send_replace(pace);
     }
 
     fn guard(&self) -> std::sync::MutexGuard<'_, Option<DropGuard>> {
@@ -74,21 +105,60 @@ impl Proxy {
     }
 }
 
-async fn serve(listener: Listener, upstream: Address, tasks: TaskTracker, token: CancellationToken) {
+async fn serve(
+    listener: Listener,
+    upstream: Address,
+    tasks: TaskTracker,
+    token: CancellationToken,
+    pace: watch::Receiver<Pace>,
+) {
     loop {
         // A failed accept is a client that has gone again, or no file descriptor left; both pass.
-        let Ok(mut client) = listener.accept().await else {
+        let Ok(client) = listener.accept().await else {
             tokio::task::yield_now().await;
             continue;
         };
-        let upstream = upstream.clone();
+        let (upstream, pace) = (upstream.clone(), pace.clone());
         let carry = async move {
             // An upstream that is away closes the client's connection, as it would without us.
-            if let Ok(mut server) = upstream.connect().await {
-                let _ = copy_bidirectional(&mut client, &mut server).await;
+            if let Ok(server) = upstream.connect().await {
+                let (from_client, to_client) = split(client);
+                let (from_server, to_server) = split(server);
+                let _ = tokio::try_join!(
+                    pass(from_client, to_server, pace.clone()),
+                    pass(from_server, to_client, pace)
+                );
             }
         };
         tasks.spawn(token.clone().run_until_cancelled_owned(carry));
+    }
+}
+
+/// Passes on what comes, until its end or the first failure.
+async fn pass(
+    mut from: ReadHalf<Box<dyn Stream>>,
+    mut to: WriteHalf<Box<dyn Stream>>,
+    mut pace: watch::Receiver<Pace>,
+) -> io::Result<()> {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let length = from.read(&mut piece).await?;
+        let wait = match *pace.borrow_and_update() {
+            Pace::Free => None,
+            Pace::Slow(wait) => Some(wait),
+            Pace::Stalled => Some(Duration::MAX),
+        };
+        if let Some(wait) = wait {
+            // Whoever changes the pace lets what waits go; without a door there is nobody to change it.
+            let changed = pace.wait_for(|pace| !matches!(pace, Pace::Slow(_) | Pace::Stalled));
+            if let Ok(Err(_)) = tokio::time::timeout(wait, changed).await {
+                return Ok(());
+            }
+        }
+        match piece.get(..length) {
+            None | Some([]) => return to.shutdown().await,
+            Some(read) => to.write_all(read).await?,
+        }
     }
 }
 
@@ -173,5 +243,24 @@ mod tests {
         door.restore().await.unwrap();
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         assert_eq!(round_trip(&mut stream).await.unwrap(), b'x');
+    }
+
+    #[tokio::test]
+    async fn a_stalled_door_keeps_what_comes_and_its_connections_until_it_is_free_again() {
+        let tasks = TaskTracker::new();
+        let upstream = Address::Tcp(echo(&tasks).await);
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let door = Proxy::open(Address::Tcp(port), upstream).await.unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        assert_eq!(round_trip(&mut stream).await.unwrap(), b'x');
+
+        door.set_pace(Pace::Stalled);
+        let answer = tokio::time::timeout(Duration::from_millis(200), round_trip(&mut stream)).await;
+        assert!(answer.is_err(), "{answer:?}");
+
+        door.set_pace(Pace::Free);
+        assert_eq!(stream.read_u8().await.unwrap(), b'x');
     }
 }
