@@ -8,7 +8,8 @@ pub mod http;
 mod live;
 pub mod store;
 
-use eventing::consumer::ConsumerGroup;
+use eventing::consumer::{ConsumerGroup, Resources};
+use eventing::dead_letters::{Rehearsal, rehearsal};
 use platform::{Context, ServeError};
 use schemas::catalogue::ANALYTICS_GROUP;
 
@@ -30,6 +31,17 @@ impl platform::Service for AnalyticsConsumer {
     fn groups() -> Vec<ConsumerGroup> {
         let topics = ANALYTICS_GROUP.reads.iter().map(|topic| topic.name);
         vec![ConsumerGroup::unordered(ANALYTICS_GROUP.name, topics)]
+    }
+
+    fn rehearsals(
+        _config: &Self::Config,
+        resources: &Resources,
+    ) -> Result<Vec<Box<dyn Rehearsal>>, ServeError> {
+        let groups = Self::groups();
+        let rehearsals = groups
+            .iter()
+            .map(|group| rehearsal(group, consumers::Rollups, resources));
+        Ok(rehearsals.collect())
     }
 
     async fn serve(service: Context<Self::Config>) -> Result<(), ServeError> {

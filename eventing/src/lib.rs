@@ -12,6 +12,7 @@ pub mod outbox;
 pub mod registry;
 pub mod relay;
 pub mod trace;
+mod version;
 
 pub use clock::Clock;
 pub use condition::Condition;

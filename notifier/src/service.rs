@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use eventing::Condition;
-use eventing::consumer::ConsumerGroup;
+use eventing::consumer::{ConsumerGroup, Resources};
+use eventing::dead_letters::{Rehearsal, rehearsal};
 use platform::{Context, ServeError, Service};
 
 use crate::config::Config;
@@ -24,6 +25,11 @@ impl Service for Notifier {
 
     fn groups() -> Vec<ConsumerGroup> {
         vec![events::group()]
+    }
+
+    fn rehearsals(config: &Config, resources: &Resources) -> Result<Vec<Box<dyn Rehearsal>>, ServeError> {
+        let handler = Events::new(resources.clock.clone(), config.approvers.addresses.count());
+        Ok(vec![rehearsal(&events::group(), handler, resources)])
     }
 
     async fn serve(service: Context<Config>) -> Result<(), ServeError> {

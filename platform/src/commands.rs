@@ -4,7 +4,7 @@ use clap::{ArgMatches, Command, FromArgMatches as _, Subcommand as _};
 use eventing::consumer::Resources;
 use eventing::{Clock, SchemaRegistry, dead_letters, outbox};
 
-use crate::config::Common;
+use crate::config::Settings;
 use crate::database;
 use crate::service::Service;
 use crate::start::Failure;
@@ -32,8 +32,9 @@ fn group_of_commands(name: &'static str) -> Command {
 pub(crate) async fn run<S: Service>(
     name: &str,
     arguments: &ArgMatches,
-    common: &Common,
+    settings: &Settings<S::Config>,
 ) -> Result<(), Failure> {
+    let common = &settings.common;
     let pool = database::pool(S::NAME, &common.database)?;
     let registry = SchemaRegistry::new(common.registry.url.as_str(), pool.clone())?;
     let clock = Clock::system();
@@ -59,6 +60,7 @@ pub(crate) async fn run<S: Service>(
             let context = dead_letters::Context {
                 groups: &S::groups(),
                 resources: &resources,
+                rehearsals: &S::rehearsals(&settings.own, &resources)?,
             };
             command.run(&context, &mut std::io::stdout()).await?;
         }

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 
-use eventing::consumer::ConsumerGroup;
+use eventing::consumer::{ConsumerGroup, Resources};
+use eventing::dead_letters::Rehearsal;
 use serde::de::DeserializeOwned;
 use sqlx::migrate::Migrator;
 
@@ -28,6 +29,15 @@ pub trait Service: 'static {
     /// The consumer groups that it runs: then it has the subcommand `dead-letters`.
     fn groups() -> Vec<ConsumerGroup> {
         Vec::new()
+    }
+
+    /// The handlers of its groups, for `dead-letters preflight`: see [`eventing::dead_letters::rehearsal`].
+    fn rehearsals(
+        config: &Self::Config,
+        resources: &Resources,
+    ) -> Result<Vec<Box<dyn Rehearsal>>, ServeError> {
+        let _ = (config, resources);
+        Ok(Vec::new())
     }
 
     /// Starts its tasks, then serves until shutdown: it usually ends with [`Context::serve_http`].

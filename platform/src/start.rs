@@ -63,7 +63,7 @@ fn run<S: Service>(arguments: &ArgMatches) -> Result<(), Failure> {
                 let migrated = database::migrate(S::NAME, &settings.common.database, &S::migrations()).await;
                 migrated.map_err(Failure::from)
             }
-            other => commands::run::<S>(other, arguments, &settings.common).await,
+            other => commands::run::<S>(other, arguments, &settings).await,
         }
     });
     // Exporters send through the runtime.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use eventing::Condition;
-use eventing::consumer::ConsumerGroup;
+use eventing::consumer::{ConsumerGroup, Resources};
+use eventing::dead_letters::{Rehearsal, rehearsal};
 use jiff::SignedDuration;
 use platform::{Context, ServeError, Service};
 
@@ -27,6 +28,12 @@ impl Service for Settlement {
 
     fn groups() -> Vec<ConsumerGroup> {
         vec![payment_events::group()]
+    }
+
+    fn rehearsals(config: &Config, resources: &Resources) -> Result<Vec<Box<dyn Rehearsal>>, ServeError> {
+        let default_terms = config.fees.terms().map_err(ServeError::other)?;
+        let handler = PaymentEvents::new(resources.clock.clone(), default_terms);
+        Ok(vec![rehearsal(&payment_events::group(), handler, resources)])
     }
 
     async fn serve(service: Context<Config>) -> Result<(), ServeError> {

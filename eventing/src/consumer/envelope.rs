@@ -31,6 +31,7 @@ pub(crate) const MESSAGE: &str = "eventing-message";
 pub(crate) const HISTORY: &str = "eventing-history";
 pub(crate) const JOB: &str = "eventing-job";
 pub(crate) const LETTER: &str = "eventing-letter";
+pub(crate) const REQUEST: &str = "eventing-request";
 pub(crate) const EARLIER_LETTERS: &str = "eventing-earlier-letters";
 
 /// How many earlier lives of a letter are remembered.
@@ -49,6 +50,8 @@ pub(crate) struct Envelope {
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) first_failed_at: Option<Timestamp>,
     pub(crate) history: History,
+    /// The request that it comes from, if its record had been applied before.
+    pub(crate) request: Option<i64>,
     /// The replay that it belongs to, if an operator sent it.
     pub(crate) replay: Option<Replay>,
     /// The dead letters that it was before, oldest first.
@@ -114,6 +117,7 @@ impl Envelope {
             not_before: None,
             first_failed_at: None,
             history: History::default(),
+            request: None,
             replay: None,
             earlier_letters: Vec::new(),
         }
@@ -135,6 +139,7 @@ impl Envelope {
             not_before: optional(headers, NOT_BEFORE)?,
             first_failed_at: optional(headers, FIRST_FAILED_AT)?,
             history: History::parse(headers.text(HISTORY).unwrap_or_default()),
+            request: optional(headers, REQUEST)?,
             replay: match optional::<Uuid>(headers, JOB)? {
                 None => None,
                 Some(job) => {
@@ -179,6 +184,22 @@ impl Envelope {
         next
     }
 
+    /// Which failure a dead letter is about: two letters with the same answer are about one, written twice because a process
+    /// died before it could commit its offset.
+    pub(crate) fn life(&self) -> String {
+        let Self { origin, attempts, .. } = self;
+        let request = self.request.map(|request| request.to_string());
+        let replay = self
+            .replay
+            .as_ref()
+            .map(|replay| format!("{}/{}", replay.job, replay.letter));
+        format!(
+            "{origin} {attempts} {} {}",
+            request.as_deref().unwrap_or("-"),
+            replay.as_deref().unwrap_or("-")
+        )
+    }
+
     /// The record's own headers with these behind them.
     pub(crate) fn write(
         &self,
@@ -206,6 +227,7 @@ impl Envelope {
             HISTORY,
             Some(self.history.to_string()).filter(|history| !history.is_empty()),
         );
+        set(REQUEST, self.request.map(|request| request.to_string()));
         set(JOB, self.replay.as_ref().map(|replay| replay.job.to_string()));
         set(LETTER, self.replay.as_ref().map(|replay| replay.letter.clone()));
         set(

@@ -86,6 +86,15 @@ impl Failure {
         self.kind
     }
 
+    /// What would follow from it, in a word.
+    pub(crate) fn kind_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Retry => "retry",
+            Kind::Dead => "dead",
+            Kind::Infrastructure => "infrastructure",
+        }
+    }
+
     /// A failure as it was written into a table or a header earlier.
     pub(crate) fn recorded(class: String, message: String) -> Self {
         Self {

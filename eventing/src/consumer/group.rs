@@ -54,6 +54,8 @@ pub struct ConsumerGroup {
     pub ordering: Ordering,
     /// How long each retry tier waits at least; up to a fifth is added. There is one topic per tier.
     pub tiers: Vec<Duration>,
+    /// The version of its handler: that of this binary, unless the group says otherwise.
+    pub version: String,
     /// How many workers share the keys.
     pub workers: usize,
     /// How many of the records that wait for a worker are applied in one transaction, at most.
@@ -96,6 +98,7 @@ impl ConsumerGroup {
             topics,
             ordering,
             tiers: DEFAULT_TIERS.to_vec(),
+            version: crate::version::of_this_binary().to_owned(),
             workers: DEFAULT_WORKERS,
             batch: DEFAULT_BATCH,
             handler_deadline: DEFAULT_HANDLER_DEADLINE,
@@ -110,6 +113,13 @@ impl ConsumerGroup {
     #[must_use]
     pub fn tiers(mut self, tiers: impl IntoIterator<Item = Duration>) -> Self {
         self.tiers = tiers.into_iter().collect();
+        self
+    }
+
+    /// Replaces the version of the handler, by which an operator sees that it is another one than when something was planned.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
         self
     }
 

@@ -17,6 +17,7 @@ use super::runtime::Runtime;
 use super::subscription::Subscription;
 use super::worker;
 use crate::KafkaSettings;
+use crate::dead_letters;
 use crate::hold::Hold;
 
 /// Is a member of the group until `shutdown`. When Kafka's client fails for good, it joins anew.
@@ -118,10 +119,12 @@ async fn look_after<H: Handler>(runtime: Arc<Runtime<H>>, stop: CancellationToke
             runtime.drain_periodically(&stop).await;
         }
     };
+    let resources = runtime.resources();
     tokio::join!(
         drain,
         runtime.write_requested_letters(&stop),
         runtime.watch_breakers(&stop),
         runtime.watch_blocks(&stop),
+        dead_letters::serve(&runtime.group, &resources, &stop)
     );
 }

@@ -47,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use breaker::BreakerSettings;
 pub use failure::Failure;
+pub(crate) use failure::fingerprint;
 pub use gaps::Gap;
 pub use group::{ConsumerGroup, Ordering};
 pub use handler::{Delivery, Handler, Replay};
@@ -56,6 +57,7 @@ use holds::Holds;
 use metrics::Metrics;
 use publisher::Publisher;
 use runtime::Runtime;
+pub(crate) use runtime::guarded;
 
 use crate::{Clock, Condition, KafkaSettings, SchemaRegistry};
 

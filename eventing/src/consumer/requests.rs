@@ -32,8 +32,11 @@ impl<H: Handler> Runtime<H> {
         {
             let record = self.requested(&request, stop).await?;
             let failure = Failure::recorded(request.class, request.message);
-            self.fail(&record, &Envelope::first(&record), &failure, stop)
-                .await?;
+            let envelope = Envelope {
+                request: Some(request.id),
+                ..Envelope::first(&record)
+            };
+            self.fail(&record, &envelope, &failure, stop).await?;
             self.held(
                 stop,
                 || async move { remove_request(&self.pool, request.id).await },

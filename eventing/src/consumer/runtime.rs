@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::Resources;
 use super::breaker::{Breakers, Judged};
 use super::claims;
 use super::decode::decode;
@@ -125,6 +126,7 @@ impl<H: Handler> Runtime<H> {
                 Judged::Held => {}
             }
         };
+        self.note_replay(envelope, end, stop).await?;
         self.metrics
             .record(&envelope.origin.topic, end, started.elapsed());
         Ok(end)
@@ -181,6 +183,16 @@ impl<H: Handler> Runtime<H> {
         match self.group.ordering {
             Ordering::PerKey => self.apply_in_order(record, &delivery).await,
             Ordering::Unordered => self.apply_unordered(&delivery).await,
+        }
+    }
+
+    /// What its member works with, for what is done beside its records.
+    pub(crate) fn resources(&self) -> Resources {
+        Resources {
+            pool: self.pool.clone(),
+            kafka: self.publisher.kafka().clone(),
+            registry: self.registry.clone(),
+            clock: self.clock.clone(),
         }
     }
 
@@ -286,7 +298,7 @@ pub(crate) async fn bounded<T>(
 }
 
 /// A handler's step within its deadline, and with its panic caught.
-async fn guarded<T>(
+pub(crate) async fn guarded<T>(
     deadline: Duration,
     step: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {

@@ -3,14 +3,17 @@
 use bytes::Bytes;
 use futures::Stream;
 use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Error;
 use super::id::LetterId;
+use super::jobs::Order;
 use super::selection::{Filter, Selection};
 use super::views::{
     Action, AuditEntry, Detail, FailureGroup, Job, Page, Plan, Preflight, Replica, Start, Summary, Undone,
 };
+use super::work::Worker;
+use super::{Error, audit, detail, export, index, jobs, lists, plans, preflight, replicas, serve, undo};
 use crate::consumer::{ConsumerGroup, Delivery, Failure, Resources};
 
 /// The dead letters of one group. Cheap to clone.
@@ -106,11 +109,14 @@ pub enum Format {
 
 /// A group's handler, to be tried on letters.
 pub trait Rehearsal: Send + Sync {
-    /// Runs the handler over these events, one after the other in one transaction, and rolls back; answers what became of each.
+    /// The group's name.
+    fn group(&self) -> &str;
+
+    /// Runs the handler over these events, one after the other in one transaction, and rolls back; answers what became
+    /// of each, up to the first that failed.
     fn rehearse(&self, deliveries: Vec<Delivery>) -> BoxFuture<'_, Vec<Result<(), Failure>>>;
 }
 
-#[expect(clippy::unused_async, reason = "being built")]
 impl Desk {
     /// The desk of a group.
     pub fn new(group: &ConsumerGroup, resources: &Resources) -> Self {
@@ -127,115 +133,136 @@ impl Desk {
 
     /// Brings the index up to the end that the topic has now. Serving replicas do so all the time.
     pub async fn refresh(&self) -> Result<(), Error> {
-        Err(self.unbuilt())
+        index::catch_up(&self.group, &self.resources).await
     }
 
     /// How many records of the topic are not in the index yet.
     pub async fn behind(&self) -> Result<u64, Error> {
-        Err(self.unbuilt())
+        index::behind(&self.group, &self.resources).await
     }
 
     /// The replicas that serve the group, and so run jobs.
     pub async fn serving(&self) -> Result<Vec<Replica>, Error> {
-        Err(self.unbuilt())
+        let mut connection = self.resources.pool.acquire().await?;
+        Ok(replicas::list(&mut connection, &self.group.name).await?)
     }
 
     /// Failures by fingerprint, those seen last first.
     pub async fn groups(&self) -> Result<Vec<FailureGroup>, Error> {
-        Err(self.unbuilt())
+        Ok(lists::groups(&self.resources.pool, &self.group.name).await?)
     }
 
     /// Letters, newest first. `after` is the `next` of the page before.
     pub async fn letters(
         &self,
-        _filter: &Filter,
-        _after: Option<&str>,
-        _limit: u32,
+        filter: &Filter,
+        after: Option<&str>,
+        limit: u32,
     ) -> Result<Page<Summary>, Error> {
-        Err(self.unbuilt())
+        lists::letters(
+            &self.resources.pool,
+            &self.group.name,
+            filter,
+            after,
+            bounded(limit),
+        )
+        .await
     }
 
     /// All that is known about one letter.
-    pub async fn letter(&self, _id: LetterId) -> Result<Detail, Error> {
-        Err(self.unbuilt())
+    pub async fn letter(&self, id: LetterId) -> Result<Detail, Error> {
+        detail::letter(&self.group, &self.resources, id).await
     }
 
     /// Says what a job would do, and keeps that for a week. `pace` means nothing to a discard.
-    pub async fn plan(&self, _action: Action, _selection: &Selection, _pace: Pace) -> Result<Plan, Error> {
-        Err(self.unbuilt())
+    pub async fn plan(&self, action: Action, selection: &Selection, pace: Pace) -> Result<Plan, Error> {
+        plans::make(&self.group, &self.resources, action, selection, pace).await
     }
 
     /// A plan that was made earlier, with what changed since, in words.
-    pub async fn planned(&self, _plan: Uuid) -> Result<(Plan, Vec<String>), Error> {
-        Err(self.unbuilt())
+    pub async fn planned(&self, plan: Uuid) -> Result<(Plan, Vec<String>), Error> {
+        plans::look(&self.group, &self.resources, plan).await
     }
 
     /// Starts a plan, once. It is written into the audit log before anything is done, and serving replicas do it.
-    pub async fn start(&self, _plan: Uuid, _by: &Decision, _changed: Changed) -> Result<Start, Error> {
-        Err(self.unbuilt())
+    pub async fn start(&self, plan: Uuid, by: &Decision, changed: Changed) -> Result<Start, Error> {
+        plans::start(&self.group, &self.resources, plan, by, changed).await
     }
 
     /// Jobs, newest first. `after` is the `next` of the page before.
-    pub async fn jobs(&self, _after: Option<&str>, _limit: u32) -> Result<Page<Job>, Error> {
-        Err(self.unbuilt())
+    pub async fn jobs(&self, after: Option<&str>, limit: u32) -> Result<Page<Job>, Error> {
+        jobs::list(&self.resources.pool, &self.group.name, after, bounded(limit)).await
     }
 
     /// A job, and how far it is.
-    pub async fn job(&self, _id: Uuid) -> Result<Job, Error> {
-        Err(self.unbuilt())
+    pub async fn job(&self, id: Uuid) -> Result<Job, Error> {
+        jobs::get(&self.resources.pool, &self.group.name, id).await
     }
 
     /// Has a running job wait.
-    pub async fn pause(&self, _job: Uuid, _by: &Decision) -> Result<Job, Error> {
-        Err(self.unbuilt())
+    pub async fn pause(&self, job: Uuid, by: &Decision) -> Result<Job, Error> {
+        jobs::order(&self.group, &self.resources, job, Order::Pause, by).await
     }
 
     /// Lets a paused or stopped job go on; a stopped one without waiting for its canary any more.
-    pub async fn resume(&self, _job: Uuid, _by: &Decision) -> Result<Job, Error> {
-        Err(self.unbuilt())
+    pub async fn resume(&self, job: Uuid, by: &Decision) -> Result<Job, Error> {
+        jobs::order(&self.group, &self.resources, job, Order::Resume, by).await
     }
 
     /// Ends a job. Letters that it did not come to are new again.
-    pub async fn cancel(&self, _job: Uuid, _by: &Decision) -> Result<Job, Error> {
-        Err(self.unbuilt())
+    pub async fn cancel(&self, job: Uuid, by: &Decision) -> Result<Job, Error> {
+        jobs::order(&self.group, &self.resources, job, Order::Cancel, by).await
     }
 
     /// Takes a discard back, as far as that can be done: in an ordered group until a later event of the key was applied.
-    pub async fn undo(&self, _what: &Undo, _by: &Decision) -> Result<Undone, Error> {
-        Err(self.unbuilt())
+    pub async fn undo(&self, what: &Undo, by: &Decision) -> Result<Undone, Error> {
+        undo::undo(&self.group, &self.resources, what, by).await
     }
 
     /// What operators did, newest first. `after` is the `next` of the page before.
-    pub async fn audit(&self, _after: Option<&str>, _limit: u32) -> Result<Page<AuditEntry>, Error> {
-        Err(self.unbuilt())
+    pub async fn audit(&self, after: Option<&str>, limit: u32) -> Result<Page<AuditEntry>, Error> {
+        audit::list(&self.resources.pool, &self.group.name, after, bounded(limit)).await
     }
 
     /// Builds the index anew from the topic, and answers how many letters are in it. What was done to letters stays.
-    pub async fn reindex(&self, _by: &Decision) -> Result<u64, Error> {
-        Err(self.unbuilt())
+    pub async fn reindex(&self, by: &Decision) -> Result<u64, Error> {
+        index::rebuild(&self.group, &self.resources, by).await
     }
 
     /// Letters in chunks of a file.
     pub fn export(
         &self,
-        _filter: &Filter,
-        _format: Format,
-    ) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
-        let unbuilt = self.unbuilt();
-        futures::stream::once(async { Err(unbuilt) })
+        filter: &Filter,
+        format: Format,
+    ) -> impl Stream<Item = Result<Bytes, Error>> + Send + use<> {
+        export::export(self.group.clone(), self.resources.clone(), filter.clone(), format)
     }
 
     /// Runs the handler over letters and rolls back: how many would pass now.
     pub async fn preflight(
         &self,
-        _selection: &Selection,
-        _rehearsal: &dyn Rehearsal,
+        selection: &Selection,
+        rehearsal: &dyn Rehearsal,
     ) -> Result<Preflight, Error> {
-        Err(self.unbuilt())
+        preflight::preflight(&self.group, &self.resources, selection, rehearsal).await
     }
 
-    fn unbuilt(&self) -> Error {
-        let _ = &self.resources;
-        Error::Refused("this is being built".to_owned())
+    /// Does a discard here rather than on a serving replica, unless one has begun with it: no replica need serve.
+    pub async fn discard_here(&self, job: Uuid) -> Result<(), Error> {
+        let owner = serve::owner();
+        let worker = Worker {
+            group: &self.group,
+            resources: &self.resources,
+            owner: &owner,
+        };
+        worker.work(Some(job), &CancellationToken::new()).await?;
+        Ok(())
     }
+}
+
+/// The most rows of a page.
+const MAX_ROWS: u32 = 1_000;
+
+fn bounded(limit: u32) -> u32 {
+    limit.clamp(1, MAX_ROWS)
 }

@@ -1,6 +1,4 @@
-use jiff::Timestamp;
 use schemas::Event;
-use serde::Serialize;
 
 use super::id::LetterId;
 use crate::SchemaRegistry;
@@ -16,20 +14,6 @@ pub(crate) struct Letter {
     pub(crate) record: Record,
     /// None when the record is no letter of the runtime's.
     pub(crate) envelope: Option<Envelope>,
-}
-
-/// What a list shows of a letter.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Summary {
-    pub(crate) id: String,
-    pub(crate) died_at: Timestamp,
-    pub(crate) source: String,
-    pub(crate) key: String,
-    pub(crate) sequence: Option<i64>,
-    pub(crate) error_class: String,
-    pub(crate) fingerprint: String,
-    pub(crate) message: String,
-    pub(crate) state: &'static str,
 }
 
 /// The place of a letter's event in its aggregate's order.
@@ -60,29 +44,15 @@ impl Letter {
         self.text(envelope::FINGERPRINT)
     }
 
+    pub(crate) fn is_replayable(&self) -> bool {
+        self.envelope.is_some()
+    }
+
     /// The key as it can be shown: anyone's bytes may have got here.
     pub(crate) fn shown_key(&self) -> String {
         match &self.record.key {
             None => "-".to_owned(),
             Some(key) => String::from_utf8_lossy(key).escape_debug().to_string(),
-        }
-    }
-
-    pub(crate) fn summary(&self, state: &'static str) -> Summary {
-        let source = self
-            .envelope
-            .as_ref()
-            .map_or_else(|| "-".to_owned(), |envelope| envelope.origin.to_string());
-        Summary {
-            id: self.id.to_string(),
-            died_at: self.record.recorded_at,
-            source,
-            key: self.shown_key(),
-            sequence: self.text("ce_sequence").parse().ok(),
-            error_class: self.text(envelope::ERROR_CLASS).to_owned(),
-            fingerprint: self.fingerprint().to_owned(),
-            message: self.text(envelope::MESSAGE).to_owned(),
-            state,
         }
     }
 
@@ -114,4 +84,9 @@ impl Letter {
             sequence: said.sequence,
         })
     }
+}
+
+/// A text without what could write to a terminal, or cannot be stored.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }

@@ -3,24 +3,36 @@
 //! The group's dead-letter topic is the truth about letters, its database the truth about what was done to them. A letter is
 //! named by its partition and offset on that topic, as in `3-17`. Nothing ever deletes one.
 
-mod act;
+pub(crate) mod audit;
 mod chosen;
 pub mod cli;
+mod cursor;
 mod desk;
+mod detail;
+mod export;
 mod id;
+mod index;
 mod jobs;
+mod lease;
 mod letter;
+mod lists;
+mod matching;
+mod plans;
+mod preflight;
+mod replicas;
 mod requests;
 mod selection;
-mod table;
+mod serve;
 pub(crate) mod topic;
-mod view;
+mod undo;
 mod views;
+mod work;
 
 use sqlx::PgConnection;
 
 pub use desk::{Changed, Decision, Desk, Format, Pace, Rehearsal, Undo};
 pub use id::{LetterId, NoLetterId};
+pub use preflight::rehearsal;
 pub use selection::{Filter, Selection};
 pub use views::{
     Action, Attempt, AuditEntry, Detail, Done, FailureGroup, Job, JobState, LeftOut, Page, Plan,
@@ -28,16 +40,27 @@ pub use views::{
 };
 
 pub(crate) use requests::{Request, remove_request, take_requests};
+pub(crate) use serve::serve;
 
 use crate::consumer::{ConsumerGroup, Resources};
 
 /// What the command works on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The binary's consumer groups.
     pub groups: &'a [ConsumerGroup],
     /// Where their topics and tables are.
     pub resources: &'a Resources,
+    /// The handlers that `preflight` tries; a group whose handler is not among them cannot be tried.
+    pub rehearsals: &'a [Box<dyn Rehearsal>],
+}
+
+impl std::fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context")
+            .field("groups", &self.groups)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A record of a domain topic.

@@ -105,6 +105,7 @@ async fn run(arguments: Arguments) -> Result<()> {
             let context = Context {
                 groups: &[consumer::group(group.into())],
                 resources: &resources,
+                rehearsals: &[],
             };
             Ok(command.run(&context, &mut std::io::stdout()).await?)
         }

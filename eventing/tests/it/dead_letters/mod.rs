@@ -6,8 +6,9 @@ mod replay;
 mod requested;
 
 use clap::Parser;
-use eventing::dead_letters::{Context, Error, cli::Command};
+use eventing::dead_letters::{Context, Desk, Error, cli::Command};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::consuming::stage::Stage;
 
@@ -30,11 +31,23 @@ impl Stage {
                 &Context {
                     groups: &groups,
                     resources: &resources,
+                    rehearsals: &[],
                 },
                 &mut out,
             )
             .await?;
         Ok(String::from_utf8(out).unwrap())
+    }
+
+    pub(crate) fn desk(&self) -> Desk {
+        Desk::new(&self.group, &self.resources())
+    }
+
+    /// The only job there is.
+    pub(crate) async fn only_job(&self) -> Uuid {
+        let jobs = self.desk().jobs(None, 10).await.unwrap().rows;
+        assert_eq!(jobs.len(), 1, "{jobs:?}");
+        jobs[0].id
     }
 
     pub(crate) async fn listed(&self) -> Vec<Value> {

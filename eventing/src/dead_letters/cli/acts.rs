@@ -1,0 +1,366 @@
+//! Commands that change something, each with who and why.
+
+use std::io::{IsTerminal as _, Write};
+use std::time::Duration;
+
+use clap::Args;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{By, Chosen, Common, told};
+use crate::dead_letters::views::{Action, Job, JobState, Plan, Start};
+use crate::dead_letters::{self, Changed, Context, Desk, Error, LetterId, Pace};
+
+/// How often a job is looked at.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long the last outcomes of a finished job are waited for while none comes: a letter that fails again may be in a retry tier
+/// for long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What `replay` and `discard` have in common.
+#[derive(Clone, Debug, Args)]
+pub struct Act {
+    #[command(flatten)]
+    #[expect(
+        missing_docs,
+        reason = "clap takes the doc of a flattened field for the command's"
+    )]
+    pub common: Common,
+    #[command(flatten)]
+    #[expect(
+        missing_docs,
+        reason = "clap takes the doc of a flattened field for the command's"
+    )]
+    pub chosen: Chosen,
+    /// Also letters that were replayed before; takes ids.
+    #[arg(long)]
+    pub again: bool,
+    /// Only says what would be done, and keeps that plan for a week.
+    #[arg(long, conflicts_with = "plan")]
+    pub dry_run: bool,
+    /// Starts this plan.
+    #[arg(long, value_name = "PLAN", conflicts_with_all = ["ids", "fingerprint", "error_class", "key", "event_type",
+        "since", "until", "all", "again"])]
+    pub plan: Option<Uuid>,
+    /// Asks nothing, also when something changed since the plan was made.
+    #[arg(long)]
+    pub yes: bool,
+    /// Does not wait for the job.
+    #[arg(long)]
+    pub detach: bool,
+    /// Why; kept with your name. Only --dry-run goes without.
+    #[arg(long, required_unless_present = "dry_run",
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub reason: Option<String>,
+    /// Who decides this.
+    #[arg(long, env = "USER", default_value = "", hide_default_value = true)]
+    pub operator: String,
+}
+
+/// `replay`
+#[derive(Clone, Debug, Args)]
+pub struct Replay {
+    #[command(flatten)]
+    #[expect(
+        missing_docs,
+        reason = "clap takes the doc of a flattened field for the command's"
+    )]
+    pub act: Act,
+    /// Letters per second, up to 10,000.
+    #[arg(long, default_value_t = Pace::default().rate)]
+    pub rate: u32,
+    /// Letters of each fingerprint that go first; the others follow when these were handled.
+    #[arg(long, value_name = "LETTERS", default_value_t = 0)]
+    pub canary: u32,
+}
+
+/// `discard`
+#[derive(Clone, Debug, Args)]
+pub struct Discard {
+    #[command(flatten)]
+    #[expect(
+        missing_docs,
+        reason = "clap takes the doc of a flattened field for the command's"
+    )]
+    pub act: Act,
+}
+
+/// `jobs`
+#[derive(Clone, Debug, Args)]
+pub struct Jobs {
+    #[command(flatten)]
+    #[expect(
+        missing_docs,
+        reason = "clap takes the doc of a flattened field for the command's"
+    )]
+    pub common: Common,
+    /// One job; all of them, newest first, if left out.
+    pub job: Option<Uuid>,
+    /// Waits until it ends, and shows how far it is.
+    #[arg(long, requires = "job")]
+    pub watch: bool,
+    /// Has it wait.
+    #[arg(long, requires = "job", requires = "reason", conflicts_with_all = ["resume", "cancel", "watch"])]
+    pub pause: bool,
+    /// Lets it go on; one that its canary stopped then goes on without one.
+    #[arg(long, requires = "job", requires = "reason", conflicts_with_all = ["cancel", "watch"])]
+    pub resume: bool,
+    /// Ends it; letters that it did not come to are new again.
+    #[arg(long, requires = "job", requires = "reason", conflicts_with = "watch")]
+    pub cancel: bool,
+    /// Why; kept with your name.
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub reason: Option<String>,
+    /// Who decides this.
+    #[arg(long, env = "USER", default_value = "", hide_default_value = true)]
+    pub operator: String,
+    /// The most jobs to print, up to 1,000.
+    #[arg(long, default_value_t = 50)]
+    pub limit: u32,
+    /// Goes on where the list before ended: its `next`.
+    #[arg(long, value_name = "NEXT")]
+    pub after: Option<String>,
+}
+
+/// `undo`
+#[derive(Clone, Debug, Args)]
+pub struct Undo {
+    #[command(flatten)]
+    #[expect(
+        missing_docs,
+        reason = "clap takes the doc of a flattened field for the command's"
+    )]
+    pub common: Common,
+    /// Discarded letters by id, such as 3-17.
+    #[arg(required_unless_present = "job", conflicts_with = "job")]
+    pub ids: Vec<LetterId>,
+    /// Everything that this job discarded.
+    #[arg(long)]
+    pub job: Option<Uuid>,
+    #[command(flatten)]
+    #[expect(
+        missing_docs,
+        reason = "clap takes the doc of a flattened field for the command's"
+    )]
+    pub by: By,
+}
+
+/// `reindex`
+#[derive(Clone, Debug, Args)]
+pub struct Reindex {
+    #[command(flatten)]
+    #[expect(
+        missing_docs,
+        reason = "clap takes the doc of a flattened field for the command's"
+    )]
+    pub common: Common,
+    #[command(flatten)]
+    #[expect(
+        missing_docs,
+        reason = "clap takes the doc of a flattened field for the command's"
+    )]
+    pub by: By,
+}
+
+impl Replay {
+    pub(super) async fn run(self, context: &Context<'_>, out: &mut impl Write) -> Result<(), Error> {
+        let pace = Pace {
+            rate: self.rate,
+            canary: self.canary,
+        };
+        self.act.run(context, Action::Replay, pace, out).await
+    }
+}
+
+impl Discard {
+    pub(super) async fn run(self, context: &Context<'_>, out: &mut impl Write) -> Result<(), Error> {
+        let pace = Pace::default();
+        self.act.run(context, Action::Discard, pace, out).await
+    }
+}
+
+impl Act {
+    async fn run(
+        self,
+        context: &Context<'_>,
+        action: Action,
+        pace: Pace,
+        out: &mut impl Write,
+    ) -> Result<(), Error> {
+        let desk = self.common.current(context).await?;
+        let plan = match self.plan {
+            Some(plan) => desk.planned(plan).await?.0,
+            None => {
+                let selection = self.chosen.selection(self.again)?;
+                desk.plan(action, &selection, pace).await?
+            }
+        };
+        if plan.action != action {
+            let (is, not) = (plan.action.as_str(), action.as_str());
+            return Err(Error::Refused(format!("plan {} is a {is}, not a {not}", plan.id)));
+        }
+        if self.dry_run {
+            return self.tell_plan(&plan, out);
+        }
+        if !self.common.json {
+            told::plan(&plan, out)?;
+        }
+        if !self.agreed(&plan)? {
+            return Err(Error::Refused("nothing was done".to_owned()));
+        }
+        let by = dead_letters::Decision::new(&self.operator, self.reason.as_deref().unwrap_or_default())?;
+        let changed = if self.yes {
+            Changed::Accept
+        } else {
+            Changed::Refuse
+        };
+        match desk.start(plan.id, &by, changed).await? {
+            Start::Started(job) => self.follow(&desk, *job, out).await,
+            Start::Changed { plan, changes } => {
+                self.tell_plan(&plan, out)?;
+                Err(Error::Refused(format!(
+                    "something changed since the plan was made: {}; start the new plan with --plan {}, or say --yes",
+                    changes.join("; "),
+                    plan.id
+                )))
+            }
+        }
+    }
+
+    fn tell_plan(&self, plan: &Plan, out: &mut impl Write) -> Result<(), Error> {
+        if self.common.json {
+            told::json(plan, out)
+        } else {
+            told::plan(plan, out)
+        }
+    }
+
+    /// Whoever sits at a terminal is asked; a script has said what it wants.
+    fn agreed(&self, plan: &Plan) -> Result<bool, Error> {
+        if self.yes || self.common.json || !std::io::stdin().is_terminal() {
+            return Ok(true);
+        }
+        eprint!("{} {} letters? [y/N] ", plan.action.as_str(), plan.letters);
+        std::io::stderr().flush()?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
+    async fn follow(&self, desk: &Desk, job: Job, out: &mut impl Write) -> Result<(), Error> {
+        let mut job = job;
+        if !self.detach {
+            if job.serving == 0 && job.action == Action::Discard {
+                desk.discard_here(job.id).await?;
+            }
+            if job.serving > 0 || job.action == Action::Discard {
+                job = watch(desk, job).await?;
+            }
+        }
+        if self.common.json {
+            return told::json(&job, out);
+        }
+        told::job(&job, out)?;
+        if job.serving == 0 && job.state == JobState::Running {
+            let group = &job.group;
+            writeln!(out, "no replica of group {group} serves; the job waits for one")?;
+        }
+        ended_well(&job)
+    }
+}
+
+/// A job that stopped is not what was asked for.
+fn ended_well(job: &Job) -> Result<(), Error> {
+    match (job.state, &job.note) {
+        (JobState::Stopped, Some(note)) => Err(Error::Refused(format!("job {} stopped: {note}", job.id))),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until a job ends, and says on the terminal how far it is. Whoever goes away leaves it running.
+async fn watch(desk: &Desk, mut job: Job) -> Result<Job, Error> {
+    let mut seen = (job.done, job.handled, job.failed_again);
+    let mut moved_at = Instant::now();
+    let mut line = told::Progress::default();
+    loop {
+        line.show(&job);
+        let over = match job.state {
+            JobState::Running => {
+                job.serving == 0 && job.action == Action::Replay && moved_at.elapsed() > PATIENCE
+            }
+            JobState::Finished => job.in_flight == 0 || moved_at.elapsed() > PATIENCE,
+            JobState::Paused | JobState::Stopped | JobState::Cancelled => true,
+        };
+        if over {
+            line.end();
+            return Ok(job);
+        }
+        tokio::time::sleep(INTERVAL).await;
+        job = desk.job(job.id).await?;
+        let now = (job.done, job.handled, job.failed_again);
+        if now != seen {
+            (seen, moved_at) = (now, Instant::now());
+        }
+    }
+}
+
+impl Jobs {
+    pub(super) async fn run(self, context: &Context<'_>, out: &mut impl Write) -> Result<(), Error> {
+        let desk = self.common.desk(context)?;
+        let Some(id) = self.job else {
+            let page = desk.jobs(self.after.as_deref(), self.limit).await?;
+            if self.common.json {
+                return told::json(&page.rows, out);
+            }
+            told::jobs(&page.rows, out)?;
+            return told::next(page.next.as_deref(), out);
+        };
+        let by = || dead_letters::Decision::new(&self.operator, self.reason.as_deref().unwrap_or_default());
+        let job = match (self.pause, self.resume, self.cancel) {
+            (true, _, _) => desk.pause(id, &by()?).await?,
+            (_, true, _) => desk.resume(id, &by()?).await?,
+            (_, _, true) => desk.cancel(id, &by()?).await?,
+            _ if self.watch => watch(&desk, desk.job(id).await?).await?,
+            _ => desk.job(id).await?,
+        };
+        if self.common.json {
+            return told::json(&job, out);
+        }
+        told::job(&job, out)
+    }
+}
+
+impl Undo {
+    pub(super) async fn run(self, context: &Context<'_>, out: &mut impl Write) -> Result<(), Error> {
+        let desk = self.common.desk(context)?;
+        let what = match self.job {
+            Some(job) => dead_letters::Undo::Job(job),
+            None => dead_letters::Undo::Letters(self.ids.clone()),
+        };
+        let undone = desk.undo(&what, &self.by.decision()?).await?;
+        if self.common.json {
+            told::json(&undone, out)?;
+        } else {
+            told::undone(&undone, out)?;
+        }
+        match undone.refused.first() {
+            Some((id, reason)) if undone.letters.is_empty() => {
+                Err(Error::Refused(format!("letter {id} stays discarded: {reason}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Reindex {
+    pub(super) async fn run(self, context: &Context<'_>, out: &mut impl Write) -> Result<(), Error> {
+        let desk = self.common.desk(context)?;
+        let letters = desk.reindex(&self.by.decision()?).await?;
+        if self.common.json {
+            return told::json(&serde_json::json!({ "letters": letters }), out);
+        }
+        writeln!(out, "the index was built anew: {letters} letters")?;
+        Ok(())
+    }
+}
