@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::postgres::PgNotification;
 use tokio::task::{JoinError, JoinSet};
@@ -21,6 +22,9 @@ use super::watch::{self, Pace, SLEEP_AFTER};
 use super::{LOOK_EVERY, RelayError, Shared};
 use crate::hold::Hold;
 use crate::outbox::Lane;
+
+/// What a stopping lane may take to mark what was acknowledged, and to close its producer and its connection.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) struct Keeper {
     shared: Arc<Shared>,
@@ -372,9 +376,16 @@ impl Keeper {
         for held in self.held.values() {
             held.stop.politely.cancel();
         }
-        while let Some(ended) = self.tasks.join_next().await {
-            let (lane, _) = unwind(ended);
-            tracing::debug!(lane = lane.number(), "a lane's task has ended");
+        let all_have_ended = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                let (lane, _) = unwind(ended);
+                tracing::debug!(lane = lane.number(), "a lane's task has ended");
+            }
+        };
+        let within = self.shared.settings.stop_within + CLOSE_WITHIN;
+        if tokio::time::timeout(within, all_have_ended).await.is_err() {
+            // It waits for a database that does not answer; what it has sent is sent again by the lane's next owner.
+            self.tasks.shutdown().await;
         }
         self.shared.metrics.lanes(0, None);
         // Over a connection of its own: the other may be what ended us.
