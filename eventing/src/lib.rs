@@ -8,6 +8,8 @@ pub mod dead_letters;
 pub mod headers;
 mod hold;
 pub mod kafka;
+#[doc(hidden)]
+pub mod laws;
 pub mod outbox;
 pub mod registry;
 pub mod relay;

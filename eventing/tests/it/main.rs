@@ -10,6 +10,7 @@
 )]
 
 mod consuming;
+mod corpus;
 mod dead_letters;
 mod outbox;
 mod support;

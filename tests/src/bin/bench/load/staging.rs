@@ -57,8 +57,8 @@ fn write_row(rows: &mut Rows, number: u64) -> Result<()> {
 /// Appends staged rows to the outbox, in their order and in one transaction.
 pub(crate) async fn fill_outbox(pool: &PgPool, from: u64, below: u64) -> Result<()> {
     sqlx::query(
-        "insert into eventing.outbox (topic, key, sequence, payload, headers, created_at)
-         select $1, key, sequence, payload, headers, now()
+        "insert into eventing.outbox (lane, topic, key, sequence, payload, headers, created_at)
+         select eventing.outbox_lane($1, key), $1, key, sequence, payload, headers, now()
          from staged where number >= $2 and number < $3 order by number",
     )
     .bind(PAYMENTS.name)
