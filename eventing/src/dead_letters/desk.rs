@@ -14,7 +14,7 @@ use super::views::{
 };
 use super::work::Worker;
 use super::{Error, audit, detail, export, index, jobs, lists, plans, preflight, replicas, serve, undo};
-use crate::consumer::{ConsumerGroup, Delivery, Failure, Resources};
+use crate::consumer::{self, ConsumerGroup, Delivery, Failure, Gap, Resources};
 
 /// The dead letters of one group. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -222,6 +222,34 @@ impl Desk {
     /// What operators did, newest first. `after` is the `next` of the page before.
     pub async fn audit(&self, after: Option<&str>, limit: u32) -> Result<Page<AuditEntry>, Error> {
         audit::list(&self.resources.pool, &self.group.name, after, bounded(limit)).await
+    }
+
+    /// Aggregates whose next event nobody has seen, those that wait longest first; `key` for one aggregate.
+    pub async fn gaps(&self, key: Option<&str>, limit: u32) -> Result<Vec<Gap>, Error> {
+        let (pool, group) = (&self.resources.pool, &self.group.name);
+        Ok(consumer::gaps::list(pool, group, key, i64::from(bounded(limit))).await?)
+    }
+
+    /// Moves an aggregate on past a gap as it was seen; refused when something has come meanwhile.
+    pub async fn accept(&self, gap: &Gap, by: &Decision) -> Result<(), Error> {
+        let mut tx = self.resources.pool.begin().await?;
+        let Gap { topic, key, .. } = gap;
+        let missing = format!("{}–{} of {key} on {topic}", gap.first_missing, gap.last_missing);
+        let entry = audit::Entry {
+            group: &self.group.name,
+            action: "accept",
+            by,
+            subject: &missing,
+            letters: 0,
+            job: None,
+        };
+        audit::write(&mut tx, &entry, self.resources.clock.now()).await?;
+        if !consumer::gaps::accept(&mut tx, &self.group.name, gap).await? {
+            return Err(Error::Refused(format!(
+                "the gap {missing} is not as it was: something has come meanwhile; look again"
+            )));
+        }
+        Ok(tx.commit().await?)
     }
 
     /// Builds the index anew from the topic, and answers how many letters are in it. What was done to letters stays.

@@ -2,6 +2,7 @@
 
 mod acts;
 mod asks;
+mod gaps;
 mod table;
 mod told;
 
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 
 pub use acts::{Act, Discard, Jobs, Reindex, Replay, Undo};
 pub use asks::{Audit, Export, Groups, List, Preflight, Show};
+pub use gaps::{Accept, Gaps};
 
 use super::{Context, Decision, Desk, Error, Filter, LetterId, Selection, State};
 
@@ -35,6 +37,10 @@ pub enum Command {
     Jobs(Jobs),
     /// Takes a discard back; in an ordered group until a later event of the key was applied.
     Undo(Undo),
+    /// Shows keys of an ordered group whose next event nobody has seen: neither in a retry tier nor among the letters.
+    Gaps(Gaps),
+    /// Moves a key on past its gap: what is missing is never applied.
+    Accept(Accept),
     /// Writes letters as JSON lines, with their events, or as CSV.
     Export(Export),
     /// Shows what operators did, newest first.
@@ -116,6 +122,8 @@ impl Command {
             Self::Discard(discard) => discard.run(context, out).await,
             Self::Jobs(jobs) => jobs.run(context, out).await,
             Self::Undo(undo) => undo.run(context, out).await,
+            Self::Gaps(gaps) => gaps.run(context, out).await,
+            Self::Accept(accept) => accept.run(context, out).await,
             Self::Export(export) => export.run(context, out).await,
             Self::Audit(audit) => audit.run(context, out).await,
             Self::Reindex(reindex) => reindex.run(context, out).await,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::table;
+use crate::consumer::Gap;
 use crate::dead_letters::Error;
 use crate::dead_letters::views::{
     Action, AuditEntry, Detail, FailureGroup, Job, JobState, Plan, Preflight, Summary, Undone,
@@ -146,6 +147,24 @@ pub(super) fn audit(entries: &[AuditEntry], out: &mut impl Write) -> Result<(), 
         })
         .collect();
     let headings = ["AT", "ACTION", "OPERATOR", "LETTERS", "WHAT", "REASON", "JOB"];
+    Ok(table::write(out, headings, &rows)?)
+}
+
+pub(super) fn gaps(gaps: &[Gap], out: &mut impl Write) -> Result<(), Error> {
+    let rows: Vec<[String; 6]> = gaps
+        .iter()
+        .map(|gap| {
+            [
+                gap.topic.clone(),
+                gap.key.clone(),
+                gap.first_missing.to_string(),
+                gap.last_missing.to_string(),
+                gap.parked.to_string(),
+                gap.since.to_string(),
+            ]
+        })
+        .collect();
+    let headings = ["TOPIC", "KEY", "FIRST MISSING", "LAST MISSING", "PARKED", "SINCE"];
     Ok(table::write(out, headings, &rows)?)
 }
 
