@@ -82,6 +82,14 @@ impl Failure {
         self.kind == Kind::Retry && matches!(&*self.class, "deadline" | "database")
     }
 
+    /// It met another transaction: a deadlock, a lock that was not given in time, a serialization failure.
+    pub(crate) fn is_lost_race(&self) -> bool {
+        let cause: &(dyn Error + 'static) = &*self.cause;
+        std::iter::successors(Some(cause), |error| (*error).source())
+            .find_map(|error| error.downcast_ref::<sqlx::Error>())
+            .is_some_and(database::is_lost_race)
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }

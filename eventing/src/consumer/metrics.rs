@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     group: KeyValue,
     handled: Histogram<f64>,
     records: Counter<u64>,
+    batches: Histogram<u64>,
     retries: Counter<u64>,
     dead_letters: Counter<u64>,
     held: Counter<f64>,
@@ -62,6 +63,13 @@ impl Metrics {
                 .u64_counter("eventing_records")
                 .with_description("Records by what became of them")
                 .build(),
+            batches: meter
+                .u64_histogram("eventing_batch_records")
+                .with_description("Records that were applied in one transaction")
+                .with_boundaries(vec![
+                    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 5_000.0,
+                ])
+                .build(),
             retries: meter
                 .u64_counter("eventing_retries")
                 .with_description("Records that were sent to a retry tier")
@@ -101,6 +109,11 @@ impl Metrics {
         ];
         self.records.add(1, &labels);
         self.handled.record(took.as_secs_f64(), &labels);
+    }
+
+    pub(crate) fn batch(&self, records: usize) {
+        self.batches
+            .record(records as u64, std::slice::from_ref(&self.group));
     }
 
     pub(crate) fn retried(&self, tier: u32, verdict: &Verdict) {

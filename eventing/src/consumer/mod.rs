@@ -9,6 +9,7 @@
 //! in an ordered group, the handler's own unique keys in an unordered one.
 
 mod assignment;
+mod batch;
 pub(crate) mod blocks;
 pub(crate) mod bounds;
 mod breaker;
@@ -29,13 +30,14 @@ mod ordered;
 pub(crate) mod parked;
 mod publisher;
 mod reader;
+mod ready;
 mod rebalance;
 pub(crate) mod record;
 mod requests;
 mod runtime;
 mod subscription;
 mod tracker;
-mod unordered;
+mod transact;
 pub(crate) mod watermarks;
 mod worker;
 

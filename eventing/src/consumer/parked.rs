@@ -1,8 +1,12 @@
 //! Events that wait, in the group's database, for an earlier event of their aggregate.
 
+mod set;
+
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::{PgConnection, PgPool};
+
+pub(crate) use set::{Parking, park_all};
 
 use super::blocks::{self, Place};
 use super::record::{self, Headers, Record};
@@ -22,43 +26,6 @@ pub(crate) enum Next {
     },
     /// What needs no handler: it was applied meanwhile, or an operator discarded it.
     Settled,
-}
-
-/// Parks an event of a locked aggregate. One that is parked already stays as it is.
-pub(crate) async fn park(
-    tx: &mut PgConnection,
-    aggregate: &Aggregate<'_>,
-    sequence: i64,
-    record: &Record,
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
-    let headers = record
-        .headers
-        .readable
-        .to_bytes()
-        .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-    sqlx::query!(
-        "insert into eventing.parked (consumer_group, topic, key, sequence, read_topic, read_partition, read_offset, tier,
-             recorded_at, record_key, payload, headers, parked_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-         on conflict on constraint parked_pkey do nothing",
-        aggregate.group,
-        aggregate.topic,
-        aggregate.key,
-        sequence,
-        record.place.topic,
-        record.place.partition,
-        record.place.offset,
-        i32::try_from(record.tier).unwrap_or(i32::MAX),
-        record.recorded_at.to_sqlx() as _,
-        record.key.as_deref(),
-        record.payload.as_deref(),
-        headers,
-        now.to_sqlx() as _,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 /// The first parked event whose turn has come, or is past.

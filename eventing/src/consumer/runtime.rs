@@ -1,4 +1,4 @@
-//! What happens to one record, from its bytes to its outcome.
+//! What the workers of a member share, and the way of what they take up.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -6,30 +6,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, PgTransaction};
-use tokio::time::{Instant, timeout};
+use sqlx::{AssertSqlSafe, PgPool, PgTransaction};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::Resources;
-use super::breaker::{Breakers, Judged};
+use super::batch::{Drain, Item};
+use super::breaker::Breakers;
 use super::claims;
-use super::decode::decode;
 use super::envelope::Envelope;
-use super::failure::{Failure, Kind};
-use super::group::{ConsumerGroup, Ordering};
-use super::handler::{Delivery, Handler};
+use super::failure::Failure;
+use super::group::ConsumerGroup;
+use super::handler::Handler;
 use super::holds::{Holds, Stopped};
 use super::metrics::Metrics;
 use super::publisher::Publisher;
 use super::record::Record;
+use super::watermarks::Aggregate;
+use super::worker::Begun;
 use crate::headers::TRACEPARENT;
 use crate::trace::parse_traceparent;
 use crate::{Clock, SchemaRegistry};
 
 /// What the runtime's own statements may take together, beside the handler's.
-const BOOKKEEPING_DEADLINE: Duration = Duration::from_secs(15);
+pub(crate) const BOOKKEEPING_DEADLINE: Duration = Duration::from_secs(15);
 
 /// A statement outside a transaction. Longer than a pool waits for a connection, because a wait that is given up in the middle can
 /// cost the pool one.
@@ -74,116 +76,44 @@ pub(crate) enum Settled {
 }
 
 impl<H: Handler> Runtime<H> {
-    /// Settles a record that was read from a topic. `Err` when it was told to stop before that.
-    pub(crate) async fn process(&self, record: &Record, stop: &CancellationToken) -> Result<(), Stopped> {
-        let span = span(record, &self.group.name);
-        async {
-            match Envelope::read(record, &self.group.name, &self.group.topics) {
-                Ok(envelope) => self.process_known(record, &envelope, stop).await,
-                Err(error) => {
-                    let failure = Failure::dead("envelope", error.to_string());
-                    self.fail(record, &Envelope::first(record), &failure, stop).await
-                }
+    /// Settles records that were read from topics, or sends them on. Those that are told to stop before that are left as they are.
+    pub(crate) async fn process(&self, begun: &[Begun<'_>]) {
+        let mut batch = Vec::with_capacity(begun.len());
+        for begun in begun {
+            let (record, span) = (begun.record(), span(begun.record(), &self.group.name));
+            let admitted = self.admit(record, begun.stop()).instrument(span.clone());
+            match admitted.await {
+                Ok(Some(envelope)) => batch.push(Item::begun(begun, envelope, span)),
+                Ok(None) => begun.finish(true),
+                Err(Stopped) => {}
             }
         }
-        .instrument(span)
-        .await
+        for Drain { topic, key, stop } in self.settle_all(batch).await.drains {
+            // The records themselves are done: what is left to drain is not lost when this stops.
+            let _ = self.drain(&topic, &key, stop).await;
+        }
     }
 
-    async fn process_known(
-        &self,
-        record: &Record,
-        envelope: &Envelope,
-        stop: &CancellationToken,
-    ) -> Result<(), Stopped> {
-        if !self.counts(record, envelope, stop).await? {
-            tracing::info!(copy = %record.place, "passing over a further copy of a replayed letter");
-            return Ok(());
-        }
-        let end = self.settle(record, envelope, stop).await?;
-        if end == End::Settled(Settled::Applied { drain: true })
-            && let Some(key) = record.key_text()
-        {
-            // The record itself is done: what is left to drain is not lost when this stops.
-            let _ = self.drain(&envelope.origin.topic, key, stop).await;
-        }
-        Ok(())
-    }
-
-    /// Settles a record, or sends it on if it fails.
-    pub(crate) async fn settle(
-        &self,
-        record: &Record,
-        envelope: &Envelope,
-        stop: &CancellationToken,
-    ) -> Result<End, Stopped> {
-        let started = Instant::now();
-        let end = loop {
-            let admission = self.breakers.admit(record, stop).await?;
-            let settled = self.try_until_it_is_its_own_fault(record, envelope, stop).await?;
-            match self.judge(record, envelope, admission, settled, stop).await? {
-                Judged::Ended(end) => break end,
-                Judged::Held => {}
+    /// What is known about a record that is to be applied; none when there is nothing more to do with it.
+    async fn admit(&self, record: &Record, stop: &CancellationToken) -> Result<Option<Envelope>, Stopped> {
+        match Envelope::read(record, &self.group.name, &self.group.topics) {
+            Ok(envelope) if self.counts(record, &envelope, stop).await? => Ok(Some(envelope)),
+            Ok(_) => {
+                tracing::info!(copy = %record.place, "passing over a further copy of a replayed letter");
+                Ok(None)
             }
-        };
-        self.note_replay(envelope, end, stop).await?;
-        self.metrics
-            .record(&envelope.origin.topic, end, started.elapsed());
-        Ok(end)
-    }
-
-    /// Tries a record until it is settled, or fails for a reason that is its own.
-    async fn try_until_it_is_its_own_fault(
-        &self,
-        record: &Record,
-        envelope: &Envelope,
-        stop: &CancellationToken,
-    ) -> Result<Result<Settled, Failure>, Stopped> {
-        let mut hold = self.holds.step(stop);
-        loop {
-            match self.blamed(self.attempt(record, envelope).await).await {
-                Err(failure) if failure.kind() == Kind::Infrastructure => {
-                    hold.wait(&failure.to_string()).await?;
-                }
-                settled => return Ok(settled),
+            Err(error) => {
+                let failure = Failure::dead("envelope", error.to_string());
+                self.fail(record, &Envelope::first(record), &failure, stop)
+                    .await?;
+                Ok(None)
             }
         }
     }
 
-    /// A handler that took too long may have waited for a database that does not answer, which is not its record's fault.
-    async fn blamed(&self, attempt: Result<Settled, Failure>) -> Result<Settled, Failure> {
-        match attempt {
-            Err(failure) if failure.is_overdue() && !self.database_answers().await => Err(
-                Failure::infrastructure(format!("the database does not answer: {failure}")),
-            ),
-            attempt => attempt,
-        }
-    }
-
-    async fn database_answers(&self) -> bool {
+    pub(crate) async fn database_answers(&self) -> bool {
         let probe = sqlx::query("select").execute(&self.pool);
         matches!(timeout(PROBE_DEADLINE, probe).await, Ok(Ok(_)))
-    }
-
-    /// One attempt at a record.
-    async fn attempt(&self, record: &Record, envelope: &Envelope) -> Result<Settled, Failure> {
-        let topic = &envelope.origin.topic;
-        let event = decode(record, topic, &self.registry, self.group.bounds()).await?;
-        let delivery = Delivery {
-            topic: topic.clone(),
-            partition: envelope.origin.partition,
-            offset: envelope.origin.offset,
-            recorded_at: envelope.recorded_at,
-            key: event.aggregate_key(),
-            sequence: event.sequence(),
-            attempt: envelope.attempts.saturating_add(1),
-            replay: envelope.replay.clone(),
-            event,
-        };
-        match self.group.ordering {
-            Ordering::PerKey => self.apply_in_order(record, &delivery).await,
-            Ordering::Unordered => self.apply_unordered(&delivery).await,
-        }
     }
 
     /// What its member works with, for what is done beside its records.
@@ -239,28 +169,20 @@ impl<H: Handler> Runtime<H> {
         }
     }
 
-    pub(crate) async fn prepare(&self, delivery: &Delivery) -> Result<H::Prepared, Failure> {
-        guarded(self.group.handler_deadline, async {
-            self.handler.prepare(delivery).await
-        })
-        .await
+    pub(crate) fn aggregate<'a>(&'a self, topic: &'a str, key: &'a str) -> Aggregate<'a> {
+        Aggregate {
+            group: &self.group.name,
+            topic,
+            key,
+        }
     }
 
-    pub(crate) async fn apply(
+    /// One call of a handler's step, within the group's deadline and with its panic caught.
+    pub(crate) async fn guarded<T>(
         &self,
-        tx: &mut PgConnection,
-        delivery: &Delivery,
-        prepared: &H::Prepared,
-    ) -> Result<(), Failure> {
-        let mut rows = H::Rows::default();
-        guarded(self.group.handler_deadline, async {
-            self.handler.apply(tx, &mut rows, delivery, prepared).await
-        })
-        .await?;
-        guarded(self.group.handler_deadline, async {
-            self.handler.flush(tx, rows).await
-        })
-        .await
+        step: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        guarded(self.group.handler_deadline, step).await
     }
 
     /// Begins a transaction in which no statement, lock or pause outlasts the handler's deadline. A deadline on our side alone
@@ -275,16 +197,6 @@ impl<H: Handler> Runtime<H> {
         );
         self.pool.begin_with(AssertSqlSafe(begin)).await
     }
-
-    /// The deadline over a whole transaction, for a database that does not answer at all.
-    pub(crate) async fn in_time<T>(
-        &self,
-        transaction: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        timeout(self.group.handler_deadline + BOOKKEEPING_DEADLINE, transaction)
-            .await
-            .unwrap_or_else(|_| Err(Failure::infrastructure("the database does not answer")))
-    }
 }
 
 /// A statement of the runtime's own, within its deadline.
@@ -297,7 +209,7 @@ pub(crate) async fn bounded<T>(
     }
 }
 
-/// A handler's step within its deadline, and with its panic caught.
+/// A handler's step within a deadline, and with its panic caught.
 pub(crate) async fn guarded<T>(
     deadline: Duration,
     step: impl Future<Output = Result<T, Failure>>,

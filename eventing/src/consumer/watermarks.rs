@@ -1,6 +1,10 @@
 //! How far an ordered group has come in each aggregate. Who holds the row's lock decides about the aggregate.
 
+mod set;
+
 use sqlx::{PgConnection, PgPool};
+
+pub(crate) use set::{Key, Move, advance_all, last_of, lock_all};
 
 /// One aggregate, as one group sees it.
 #[derive(Clone, Copy, Debug)]

@@ -1,44 +1,112 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::assignment::{Assignment, Job};
+use super::batch::BATCH_TIME;
 use super::handler::Handler;
+use super::record::Record;
 use super::runtime::Runtime;
 
-/// Works on the records of its keys, one after the other. How many may wait for it is bounded where they are read.
+/// Works on the records of its keys, batch after batch. How many may wait for it is bounded where they are read.
 pub(crate) async fn work<H: Handler>(
     runtime: Arc<Runtime<H>>,
     assignment: Arc<Assignment>,
     mut jobs: UnboundedReceiver<Job>,
 ) {
-    while let Some(job) = jobs.recv().await {
-        let Some(mut begun) = Begun::new(&assignment, &job) else {
-            continue;
-        };
-        begun.completed = runtime.process(&job.record, &job.stop).await.is_ok();
+    let mut size = Size::up_to(runtime.group.batch);
+    let mut waiting = Vec::new();
+    while jobs.recv_many(&mut waiting, size.records).await > 0 {
+        let begun = waiting.drain(..).filter_map(|job| Begun::new(&assignment, job));
+        let begun: Vec<Begun<'_>> = begun.collect();
+        let started = Instant::now();
+        runtime.process(&begun).await;
+        size.learn(begun.len(), started.elapsed());
     }
 }
 
-/// A job in work. Dropping it says so, also when the worker is aborted in the middle.
-struct Begun<'a> {
+/// How many records are taken up at once: as many as are done within the time of a batch, because whoever takes a partition away
+/// waits for all that was begun.
+#[derive(Debug)]
+struct Size {
+    records: usize,
+    max: usize,
+}
+
+impl Size {
+    fn up_to(max: usize) -> Self {
+        Self { records: 1, max }
+    }
+
+    fn learn(&mut self, records: usize, took: Duration) {
+        if took > BATCH_TIME {
+            let in_time = records as u128 * BATCH_TIME.as_micros() / took.as_micros();
+            self.records = usize::try_from(in_time).unwrap_or(self.max).clamp(1, self.max);
+        } else if records >= self.records {
+            self.records = self.records.saturating_mul(2).min(self.max);
+        }
+    }
+}
+
+/// A job in work. Dropping it says that it is over, also when the worker is aborted in the middle.
+#[derive(Debug)]
+pub(crate) struct Begun<'a> {
     assignment: &'a Assignment,
-    job: &'a Job,
-    completed: bool,
+    job: Job,
+    finished: AtomicBool,
 }
 
 impl<'a> Begun<'a> {
-    fn new(assignment: &'a Assignment, job: &'a Job) -> Option<Self> {
-        assignment.begin(job).then(|| Self {
+    fn new(assignment: &'a Assignment, job: Job) -> Option<Self> {
+        assignment.begin(&job).then(|| Self {
             assignment,
             job,
-            completed: false,
+            finished: AtomicBool::new(false),
         })
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        &self.job.record
+    }
+
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.job.stop
+    }
+
+    /// It is over; `completed` when its record need never be read again. Counts once.
+    pub(crate) fn finish(&self, completed: bool) {
+        if !self.finished.swap(true, Ordering::Relaxed) {
+            self.assignment.finish(&self.job, completed);
+        }
     }
 }
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        self.assignment.finish(self.job, self.completed);
+        self.finish(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_grows_while_it_is_quick_and_full_and_shrinks_to_what_its_time_allows() {
+        let mut size = Size::up_to(100);
+        for expected in [1, 2, 4, 8, 16, 32, 64, 100, 100] {
+            assert_eq!(size.records, expected);
+            size.learn(expected, Duration::from_millis(5));
+        }
+        size.learn(20, Duration::from_millis(5));
+        assert_eq!(size.records, 100, "a batch that was not full says nothing");
+        size.learn(100, BATCH_TIME * 4);
+        assert_eq!(size.records, 25);
+        size.learn(25, Duration::from_secs(3_600));
+        assert_eq!(size.records, 1);
     }
 }

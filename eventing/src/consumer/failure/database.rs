@@ -15,6 +15,14 @@ pub(super) fn kind(error: &sqlx::Error) -> Kind {
     }
 }
 
+/// Whether a statement failed because of what another transaction did at the same time.
+pub(super) fn is_lost_race(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else {
+        return false;
+    };
+    matches!(error.code().as_deref(), Some("40001" | "40P01" | "55P03"))
+}
+
 /// Whose fault an SQLSTATE is (PostgreSQL's appendix A).
 fn kind_of_state(state: &str) -> Kind {
     match state {

@@ -32,7 +32,7 @@ async fn a_retry_waits_for_its_time_and_holds_up_no_other_tier() {
     stage.clock.advance(SignedDuration::from_secs(3));
     stage.until_count("noted", 1).await;
 
-    stage.clock.advance(SignedDuration::from_secs(100));
+    stage.clock.advance(SignedDuration::from_secs(120));
     stage.until_count("noted", 2).await;
     assert_eq!(script.calls().len(), 6, "three, two, and the probe");
     member.stop().await;

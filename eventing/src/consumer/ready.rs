@@ -1,0 +1,153 @@
+//! What happens to the records of a batch before its transaction: they are decoded, passed over where nothing is to be applied,
+//! and prepared.
+
+use std::collections::HashMap;
+
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tracing::Instrument as _;
+
+use super::batch::{Item, Outcome, Ready};
+use super::decode::decode;
+use super::failure::{Failure, Kind};
+use super::group::Ordering;
+use super::handler::{Delivery, Handler};
+use super::runtime::{Runtime, Settled, bounded};
+use super::watermarks::{self, Turn};
+
+/// Events of a batch that are prepared at once: what another service may get to feel of one worker.
+const PREPARED_AT_ONCE: usize = 16;
+
+impl<H: Handler> Runtime<H> {
+    /// Gets ready whatever can be. Fails with what is no record's fault only; what is, stays with its record.
+    pub(crate) async fn get_ready(&self, items: &mut [Item<'_, H>]) -> Result<(), Failure> {
+        for item in items.iter_mut().filter(|item| is_open(item)) {
+            self.decode(item).await?;
+        }
+        if !items.iter().any(is_open) {
+            return Ok(());
+        }
+        let turns = match self.group.ordering {
+            Ordering::PerKey => self.expected_turns(items).await?,
+            Ordering::Unordered => vec![Turn::Now; items.len()],
+        };
+        let mut preparing: Vec<BoxFuture<'_, Result<(), Failure>>> = Vec::new();
+        for (item, turn) in items.iter_mut().zip(turns) {
+            if !is_open(item) {
+                continue;
+            }
+            match turn {
+                Turn::Past => item.outcome = Some(Outcome::Settled(Settled::Duplicate)),
+                Turn::Later => {}
+                Turn::Now if self.passes_over(item) => {
+                    item.outcome = Some(Outcome::Settled(Settled::PassedOver));
+                }
+                Turn::Now => preparing.push(Box::pin(self.prepare(item))),
+            }
+        }
+        stream::iter(preparing)
+            .buffer_unordered(PREPARED_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    async fn decode(&self, item: &mut Item<'_, H>) -> Result<(), Failure> {
+        if item.delivery.is_some() {
+            return Ok(());
+        }
+        let envelope = &item.envelope;
+        let topic = &envelope.origin.topic;
+        match decode(item.record, topic, &self.registry, self.group.bounds()).await {
+            Ok(event) => {
+                item.delivery = Some(Delivery {
+                    topic: topic.clone(),
+                    partition: envelope.origin.partition,
+                    offset: envelope.origin.offset,
+                    recorded_at: envelope.recorded_at,
+                    key: event.aggregate_key(),
+                    sequence: event.sequence(),
+                    attempt: envelope.attempts.saturating_add(1),
+                    replay: envelope.replay.clone(),
+                    event,
+                });
+            }
+            Err(failure) if failure.kind() == Kind::Infrastructure => return Err(failure),
+            Err(failure) => {
+                // Without a key and a sequence it has no turn to wait for.
+                item.ready = Ready::Failed(failure);
+                item.outcome = Some(Outcome::Failed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose turn it will be, if everything before it in the batch is applied. Looked up without a lock, so that `prepare` runs
+    /// for an event only that will most likely be applied.
+    async fn expected_turns(&self, items: &[Item<'_, H>]) -> Result<Vec<Turn>, Failure> {
+        let keys = keys(items);
+        let last = bounded(watermarks::last_of(&self.pool, &self.group.name, &keys)).await?;
+        let mut expected: HashMap<(&str, &str), i64> = keys.into_iter().zip(last).collect();
+        let mut turns = Vec::with_capacity(items.len());
+        for item in items {
+            let place = item.delivery.as_ref().and_then(|delivery| {
+                let last = expected.get_mut(&key(delivery))?;
+                Some((delivery.sequence, last))
+            });
+            let Some((sequence, last)) = place else {
+                turns.push(Turn::Later);
+                continue;
+            };
+            let turn = Turn::of(sequence, *last);
+            if turn == Turn::Now && !matches!(item.ready, Ready::Failed(_)) {
+                *last = sequence;
+            }
+            turns.push(turn);
+        }
+        Ok(turns)
+    }
+
+    fn passes_over(&self, item: &Item<'_, H>) -> bool {
+        self.group.ordering == Ordering::Unordered
+            && item
+                .delivery
+                .as_ref()
+                .is_some_and(|delivery| delivery.event.is_unknown() || delivery.event.is_withheld())
+    }
+
+    async fn prepare(&self, item: &mut Item<'_, H>) -> Result<(), Failure> {
+        let Some(delivery) = &item.delivery else {
+            return Ok(());
+        };
+        item.ready = if delivery.event.is_unknown() {
+            let message = "this version does not know the event's type";
+            Ready::Failed(Failure::dead("unknown_event_type", message))
+        } else if delivery.event.is_withheld() {
+            Ready::Withheld
+        } else {
+            let prepared = self.handler.prepare(delivery).instrument(item.span.clone());
+            match self.guarded(prepared).await {
+                Ok(prepared) => Ready::Prepared(prepared),
+                Err(failure) if failure.kind() == Kind::Infrastructure => return Err(failure),
+                Err(failure) => Ready::Failed(failure),
+            }
+        };
+        Ok(())
+    }
+}
+
+fn is_open<H: Handler>(item: &Item<'_, H>) -> bool {
+    item.outcome.is_none() && matches!(item.ready, Ready::No)
+}
+
+/// The aggregates of a batch, each once, in the one order in which all members lock them.
+pub(crate) fn keys<'a, H: Handler>(items: &'a [Item<'_, H>]) -> Vec<(&'a str, &'a str)> {
+    let open = items.iter().filter(|item| item.outcome.is_none());
+    let mut keys: Vec<_> = open.filter_map(|item| item.delivery.as_ref()).map(key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+pub(crate) fn key(delivery: &Delivery) -> (&str, &str) {
+    (&delivery.topic, &delivery.key)
+}
