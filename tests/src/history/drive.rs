@@ -56,17 +56,13 @@ async fn play(stage: &Stage, demand: &Demand) -> Result<()> {
                 }
                 () = attend(stage, &mut operators) => {}
             }
-            broken.extend(nemesis::unexpected_end(stage).await);
-            if !broken.is_empty() {
-                break;
-            }
+            broken.extend(nemesis::revive(stage).await?);
         }
     }
-    if broken.is_empty() {
-        mend(stage)?;
-        stage.timeline.note("the nemesis rests");
-        broken.extend(heal::until_quiet(stage, &mut operators).await?);
-    }
+    mend(stage)?;
+    stage.timeline.note("the nemesis rests");
+    broken.extend(heal::until_quiet(stage, &mut operators).await?);
+    broken.extend(nemesis::revive(stage).await?);
     let history = collect::history(stage).await?;
     summary(&history, &operators, steps.len());
     judge(&history, broken, demand)

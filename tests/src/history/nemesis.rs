@@ -145,9 +145,19 @@ async fn restart_database(stage: &Stage) -> Result<()> {
     }
 }
 
-/// The first process that ended although nobody asked it to, with its last words.
-pub async fn unexpected_end(stage: &Stage) -> Option<String> {
-    let dead = stage.run.processes.died()?;
-    let status = dead.exited().await;
-    Some(dead.obituary(status))
+/// Starts again what ended although nobody asked it to, and answers its last words: a process under test must not.
+pub async fn revive(stage: &Stage) -> Result<Vec<String>> {
+    let mut ended = Vec::new();
+    for child in Child::ALL {
+        let Some(process) = stage.run.processes.get(&child.to_string()) else {
+            continue;
+        };
+        if !process.runs() && !process.end_expected() {
+            let status = process.exited().await;
+            stage.timeline.note(format!("{child} ended by itself"));
+            ended.push(process.obituary(status));
+            stage.start(child)?;
+        }
+    }
+    Ok(ended)
 }
