@@ -86,7 +86,7 @@ async fn attend(stage: &Stage, operators: &mut [Operator; 2]) {
     tokio::time::sleep(ROUND).await;
     for operator in operators {
         // While the nemesis is at work, an operator's command fails as anything does.
-        if let Err(error) = operator.attend(stage, Duration::MAX).await {
+        if let Err(error) = operator.attend(stage).await {
             stage.timeline.note(format!("the operator failed: {error:#}"));
         }
     }
@@ -113,12 +113,12 @@ fn summary(history: &History, operators: &[Operator; 2], harms: usize) {
     println!("planned failures: {plans:?}");
     for (group, operator) in history.groups.iter().zip(operators) {
         println!(
-            "{}: {} applied, {} of them after a retry, {} letters, which the operator looked after {} times again",
+            "{}: {} applied, {} of them after a retry, {} letters, of which the operator looked after {}",
             group.kind.group(),
             group.applied.len(),
             group.applied.iter().filter(|row| row.attempt > 1).count(),
             group.letters.len(),
-            operator.repeated
+            operator.decided
         );
     }
 }

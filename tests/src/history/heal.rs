@@ -14,8 +14,6 @@ const STANDSTILL: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Afterwards: what is applied once too often comes late.
 const LINGER: Duration = Duration::from_secs(3);
-/// A letter of which nothing came is looked after again.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is left to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,18 +36,18 @@ pub async fn until_quiet(stage: &Stage, operators: &mut [Operator; 2]) -> Result
     let mut moved = Instant::now();
     loop {
         for operator in operators.iter_mut() {
-            if let Err(error) = operator.attend(stage, PATIENCE).await {
+            if let Err(error) = operator.attend(stage).await {
                 stage.timeline.note(format!("the operator failed: {error:#}"));
             }
         }
-        let left = left(stage, operators.iter().map(Operator::letters).sum()).await?;
+        let left = left(stage, operators.iter().map(|operator| operator.decided).sum()).await?;
         if left.is_nothing() {
             tokio::time::sleep(LINGER).await;
             return Ok(None);
         }
         if last.as_ref() != Some(&left) {
             stage.timeline.note(format!(
-                "left: {} in the outbox, {} and {} to apply; {} letters so far",
+                "left: {} in the outbox, {} and {} to apply; {} letters looked after",
                 left.outbox, left.ordered, left.unordered, left.letters
             ));
             moved = Instant::now();

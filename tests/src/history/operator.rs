@@ -1,98 +1,93 @@
-//! An operator: reads the dead letters every few seconds, and replays or discards them with the subcommand that every consumer
-//! has.
+//! An operator: looks at the dead letters every few seconds, and replays or discards the new ones with the subcommand that every
+//! consumer has.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context as _, Result, bail};
+use eventing::dead_letters::{Desk, Filter, State};
 
-use super::collect;
+use super::consumer;
 use super::model::Kind;
 use super::plan::Remedy;
 use super::stage::Stage;
 
-/// A command that takes longer is stopped, and given again later.
+/// A command that takes longer is stopped; its letters, if they are still new, are looked after in the next round.
 const COMMAND_WITHIN: Duration = Duration::from_secs(60);
 /// Letters in one command.
-const AT_ONCE: usize = 200;
+const AT_ONCE: u32 = 200;
 
-/// What an operator remembers.
+/// An operator of one group.
 #[derive(Debug)]
 pub struct Operator {
     kind: Kind,
-    /// What was done about a letter, and when.
-    done: BTreeMap<(i32, i64), Instant>,
-    /// How often something that had been done was done again.
-    pub repeated: usize,
+    /// What it decided so far, for the report.
+    pub decided: usize,
 }
 
 impl Operator {
-    /// An operator of a group, who has done nothing yet.
+    /// An operator who has done nothing yet.
     pub fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            done: BTreeMap::new(),
-            repeated: 0,
-        }
+        Self { kind, decided: 0 }
     }
 
-    /// How many letters it knows.
-    pub fn letters(&self) -> usize {
-        self.done.len()
-    }
-
-    /// Looks after the letters that are new, and again after those that it looked after longer than `patience` ago: what is done twice is done
-    /// once.
-    pub async fn attend(&mut self, stage: &Stage, patience: Duration) -> Result<()> {
-        let mut by_remedy: BTreeMap<&str, Vec<(i32, i64)>> = BTreeMap::new();
-        for letter in collect::letters(stage.brokers(), self.kind).await? {
-            let id = (letter.partition, letter.offset);
-            match self.done.get(&id) {
-                None => {}
-                Some(when) if when.elapsed() > patience => {
-                    self.repeated += 1;
-                }
-                Some(_) => continue,
-            }
-            let verb = match Remedy::of(stage.seed(), &letter.key, letter.sequence) {
+    /// Looks after the letters to which nothing was done yet.
+    pub async fn attend(&mut self, stage: &Stage) -> Result<()> {
+        let resources = consumer::resources(&stage.operator(self.kind))?;
+        let desk = Desk::new(&consumer::group(self.kind), &resources);
+        desk.refresh().await?;
+        let new = Filter {
+            state: Some(State::New),
+            ..Filter::default()
+        };
+        let page = desk.letters(&new, None, AT_ONCE).await?;
+        resources.pool.close().await;
+        let mut by_remedy: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for letter in page.rows {
+            let sequence = letter.sequence.unwrap_or_default();
+            let verb = match Remedy::of(stage.seed(), &letter.key, sequence) {
                 Remedy::Replay => "replay",
                 Remedy::Discard => "discard",
             };
-            by_remedy.entry(verb).or_default().push(id);
+            by_remedy.entry(verb).or_default().push(letter.id.to_string());
         }
         for (verb, ids) in by_remedy {
-            for ids in ids.chunks(AT_ONCE) {
-                self.command(stage, verb, ids).await?;
-                stage
-                    .timeline
-                    .note(format!("{} of {}: {verb}", ids.len(), self.kind.group()));
-                let now = Instant::now();
-                self.done.extend(ids.iter().map(|id| (*id, now)));
-            }
+            self.command(stage, verb, &ids).await?;
+            self.decided += ids.len();
+            stage.timeline.note(format!(
+                "the operator of {}: {verb} {}",
+                self.kind.group(),
+                ids.join(" ")
+            ));
         }
         Ok(())
     }
 
-    async fn command(&self, stage: &Stage, verb: &str, ids: &[(i32, i64)]) -> Result<()> {
-        let ids = ids
-            .iter()
-            .map(|(partition, offset)| format!("{partition}-{offset}"));
+    async fn command(&self, stage: &Stage, verb: &str, ids: &[String]) -> Result<()> {
         let word = match self.kind {
             Kind::Ordered => "ordered",
             Kind::Unordered => "unordered",
         };
-        let child = tokio::process::Command::new(std::env::current_exe()?)
+        let command = tokio::process::Command::new(std::env::current_exe()?)
             .args(["dead-letters", word, verb])
             .args(ids)
-            .args(["--reason", "planned", "--operator", "history"])
+            .args([
+                "--yes",
+                "--detach",
+                "--reason",
+                "planned",
+                "--operator",
+                "history",
+            ])
             .envs(stage.operator(self.kind).variables())
             .kill_on_drop(true)
             .output();
-        let output = tokio::time::timeout(COMMAND_WITHIN, child)
+        let output = tokio::time::timeout(COMMAND_WITHIN, command)
             .await
             .with_context(|| format!("{verb} takes too long"))??;
         if !output.status.success() {
-            bail!("{verb}: {}", String::from_utf8_lossy(&output.stderr));
+            let error = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            bail!("{verb} {}: {error}", ids.join(" "));
         }
         Ok(())
     }
