@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use schemas::ids::{CustomerRef, MerchantId};
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgTransaction};
 
 use super::StoreError;
 
@@ -76,9 +76,10 @@ pub async fn set_phone(
     Ok(())
 }
 
-/// Deletes the addresses of the merchant's customer; false if there is no such customer. Erasing twice changes nothing.
+/// Deletes the addresses of the merchant's customer, and what the merchant wrote on their payments; false if there is no such
+/// customer. Erasing twice changes nothing.
 pub async fn erase(
-    db: impl PgExecutor<'_>,
+    tx: &mut PgTransaction<'_>,
     merchant_id: MerchantId,
     customer_ref: CustomerRef,
     now: Timestamp,
@@ -90,7 +91,25 @@ pub async fn erase(
         merchant_id.uuid(),
         now.to_sqlx(),
     )
-    .execute(db)
+    .execute(&mut **tx)
     .await?;
-    Ok(erased.rows_affected() == 1)
+    if erased.rows_affected() == 0 {
+        return Ok(false);
+    }
+    // A first answer repeats what the request said; without it the next one is made of the payment as it is.
+    sqlx::query!(
+        "update idempotency_keys set answer_status = null, answer_body = null
+         where merchant_id = $1 and resource_id in (select id from payments where customer_id = $2)",
+        merchant_id.uuid(),
+        customer_ref.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "update payments set description = null, metadata = '{}' where customer_id = $1",
+        customer_ref.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(true)
 }

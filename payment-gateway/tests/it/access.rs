@@ -313,6 +313,57 @@ async fn contacts_are_told_to_services_until_the_customer_is_erased() {
 }
 
 #[tokio::test]
+async fn erasing_a_customer_clears_what_the_merchant_wrote_on_their_payments() {
+    let world = World::new().await;
+    let order = |order_no: &str, email: &str| {
+        json!({
+            "order_no": order_no, "amount": 1000, "currency": "EUR", "payment_method": "pm_card_visa",
+            "customer_email": email, "description": "a gift for Ada", "metadata": { "name": "Ada Lovelace" },
+        })
+    };
+    let (hers, others) = (
+        order("order-1", "ada@example.com"),
+        order("order-2", "bob@example.com"),
+    );
+    let pay = async |order: &Value, key| {
+        world
+            .call("POST", "/api/v1/payments", Some(key), order)
+            .await
+            .expect(201)
+    };
+    let (first, other) = (pay(&hers, "key-1").await, pay(&others, "key-2").await);
+    let path = format!("/api/v1/customers/{}", first.text("customer_ref"));
+    world.call("DELETE", &path, None, &NOTHING).await.expect(204);
+
+    let (payment_no, other) = (first.text("payment_no"), other.text("payment_no"));
+    let read = async |number: &str| {
+        world
+            .get(&format!("/api/v1/payments/{number}"))
+            .await
+            .expect(200)
+            .json
+    };
+    let erased = read(&payment_no).await;
+    assert_eq!(
+        (&erased["description"], &erased["metadata"], &erased["status"]),
+        (&NOTHING, &json!({}), &json!("success"))
+    );
+    assert_eq!(
+        read(&other).await["metadata"]["name"],
+        "Ada Lovelace",
+        "another customer's"
+    );
+    // The first answer is forgotten too, and the key still makes no second payment.
+    world.clock.advance(jiff::SignedDuration::from_mins(1));
+    let again = pay(&hers, "key-1").await;
+    assert_eq!(
+        (again.text("payment_no"), &again.json["description"]),
+        (payment_no, &NOTHING)
+    );
+    assert_eq!(world.rows("payments").await, 2);
+}
+
+#[tokio::test]
 async fn the_api_describes_itself() {
     let world = World::new().await;
     let document = world

@@ -17,7 +17,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(erase_customer))
 }
 
-/// Forget a customer: addresses are deleted, payments stay, later notices to them are suppressed
+/// Forget a customer: addresses are deleted, payments stay without description and metadata, later notices to them are suppressed
 ///
 /// Erasing twice is the same as once. A later payment with the same address makes a new customer.
 #[utoipa::path(
@@ -33,9 +33,10 @@ pub(crate) async fn erase_customer(
     merchant: SignedMerchant,
 ) -> Result<StatusCode, Refusal> {
     let now = app.charging.clock.now();
-    if customers::erase(&app.charging.pool, merchant.merchant_id, customer_ref, now).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(Refusal::NotFound)
+    let mut tx = app.charging.pool.begin().await?;
+    if !customers::erase(&mut tx, merchant.merchant_id, customer_ref, now).await? {
+        return Err(Refusal::NotFound);
     }
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
