@@ -65,8 +65,9 @@ fn made_in(source: &str) -> Vec<String> {
     let mut made = Vec::new();
     for (kind, suffix) in kinds {
         for (at, _) in source.match_indices(kind) {
-            let (before, after) = (&source[..at], &source[at + kind.len()..]);
-            let (name, rest) = after.split_once('"').expect("the end of a name");
+            let (before, call) = source.split_at(at);
+            let made_as = call.strip_prefix(kind).expect("what was found");
+            let (name, rest) = made_as.split_once('"').expect("the end of a name");
             let chain = rest.split(".build()").next().unwrap_or_default();
             let unit = if chain.contains("with_unit(\"s\")") {
                 "_seconds"
