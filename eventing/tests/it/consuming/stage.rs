@@ -98,8 +98,16 @@ impl Stage {
         self.start_with(handler, self.resources())
     }
 
+    /// Starts a member of the group as another release has it.
+    pub(crate) fn start_as<H: Handler>(&self, group: ConsumerGroup, handler: H) -> Member {
+        Self::run(Consumer::new(group, handler, self.resources()))
+    }
+
     pub(crate) fn start_with<H: Handler>(&self, handler: H, resources: Resources) -> Member {
-        let consumer = Consumer::new(self.group.clone(), handler, resources);
+        Self::run(Consumer::new(self.group.clone(), handler, resources))
+    }
+
+    fn run<H: Handler>(consumer: Consumer<H>) -> Member {
         let (condition, shutdown) = (consumer.condition(), CancellationToken::new());
         let mut task = JoinSet::new();
         task.spawn(consumer.run(shutdown.clone()));

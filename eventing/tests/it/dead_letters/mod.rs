@@ -1,9 +1,15 @@
 //! What operators can do about dead letters.
 
 mod discard;
+mod help;
+mod index;
+mod jobs;
 mod list;
+mod many;
+mod preflight;
 mod replay;
 mod requested;
+mod undo;
 
 use clap::Parser;
 use eventing::dead_letters::{Context, Desk, Error, cli::Command};
