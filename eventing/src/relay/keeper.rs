@@ -3,6 +3,8 @@
 //! It decides nothing about rows. If it cannot reach the database, its lanes go on as long as nobody else takes them: each of
 //! their statements asks for that.
 
+mod waking;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,7 @@ use super::glance::glance;
 use super::lane::{self, LaneError, Stop};
 use super::leases::{self, EVENTS_CHANNEL, LEASE, Lease, RENEW_EVERY};
 use super::state::LaneState;
-use super::watch::{self, Pace, SLEEP_AFTER};
+use super::watch::Pace;
 use super::{LOOK_EVERY, RelayError, Shared};
 use crate::hold::Hold;
 use crate::outbox::Lane;
@@ -262,66 +264,6 @@ impl Keeper {
         let name = self.shared.name;
         control
             .run(async |db| leases::give_back(db, name, held.lease).await)
-            .await?;
-        Ok(())
-    }
-
-    /// Looks for rows of which nobody told, and falls asleep after a while without work.
-    async fn look(&mut self, control: &mut Control) -> Result<(), End> {
-        if !self.pace.is_asleep() && self.shared.activity.idle_for() >= SLEEP_AFTER {
-            self.shared.activity.fall_asleep();
-            self.set_asleep(control, true).await?;
-            self.pace.fell_asleep();
-        }
-        let idle: Vec<(Lane, Floor)> = self
-            .held
-            .iter()
-            .filter(|(_, held)| held.state.is_idle())
-            .map(|(lane, held)| (*lane, held.state.floor()))
-            .collect();
-        if !idle.is_empty() {
-            let found = control
-                .run(async |db| watch::lanes_with_rows(db, &idle).await)
-                .await?;
-            for lane in found {
-                self.wake(lane, true);
-            }
-        }
-        self.pace.looked(self.shared.activity.take_unannounced());
-        Ok(())
-    }
-
-    fn wake(&self, lane: Lane, found_by_poll: bool) {
-        if let Some(held) = self.held.get(&lane) {
-            if found_by_poll {
-                held.state.found_by_poll();
-            }
-            self.shared.outbox.wakes().wake(lane);
-        }
-    }
-
-    /// Another process has committed an event and saw that we sleep.
-    async fn heard(&mut self, control: &mut Control, told: &PgNotification) -> Result<(), End> {
-        let lane = told.payload().parse().ok().and_then(Lane::numbered);
-        if let Some(lane) = lane.filter(|lane| self.held.contains_key(lane)) {
-            self.wake(lane, true);
-            self.wake_up(control).await?;
-        }
-        Ok(())
-    }
-
-    async fn wake_up(&mut self, control: &mut Control) -> Result<(), End> {
-        if self.pace.is_asleep() {
-            self.set_asleep(control, false).await?;
-        }
-        self.pace.woke_up();
-        Ok(())
-    }
-
-    async fn set_asleep(&mut self, control: &mut Control, is_asleep: bool) -> Result<(), End> {
-        let name = self.shared.name;
-        control
-            .run(async |db| leases::set_asleep(db, name, is_asleep).await)
             .await?;
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! One lane's task: from taking the lane to giving it back or losing it.
 
+mod destinations;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use super::publisher::{Publisher, Refusal, Report};
 use super::rows::{Batch, Bounds, Row, Rows};
 use super::span::send_span;
 use super::state::LaneState;
-use super::topics::{self, Topics, Verdict};
+use super::topics::{self, Topics};
 use crate::crash_point;
 use crate::hold::Hold;
 
@@ -361,60 +363,6 @@ impl Session<'_> {
             failed: report.failed.len(),
             first,
         })
-    }
-
-    /// Keeps the rows whose topic exists or is given up, and refuses the first row of each aggregate of the latter.
-    async fn sort_out(
-        &mut self,
-        publisher: &Publisher,
-        rows: Vec<Row>,
-    ) -> Result<(Vec<Row>, Vec<Refusal>), PublishError> {
-        let new: HashSet<&str> = rows.iter().map(|row| row.topic.as_str()).collect();
-        let new = new
-            .into_iter()
-            .filter(|topic| self.topics.is_due(topic, Instant::now()));
-        let new: Vec<String> = new.map(str::to_owned).collect();
-        self.ask_for(publisher, new).await?;
-
-        let now = Instant::now();
-        let rows: Vec<Row> = rows
-            .into_iter()
-            .filter(|row| self.topics.verdict(&row.topic, now) != Verdict::Hold)
-            .collect();
-        let mut blocked = HashSet::new();
-        let refused = rows
-            .iter()
-            .enumerate()
-            .filter(|(_, row)| self.topics.verdict(&row.topic, now) == Verdict::Refuse)
-            .filter(|(_, row)| blocked.insert(row.aggregate()))
-            .map(|(index, row)| Refusal {
-                index,
-                reason: format!("topic {} does not exist", self.shared.kafka.topic(&row.topic)),
-            })
-            .collect();
-        Ok((rows, refused))
-    }
-
-    async fn ask_for_held_topics(&mut self, publisher: &Publisher) -> Result<(), PublishError> {
-        let now = Instant::now();
-        let due = self
-            .topics
-            .held(now)
-            .into_iter()
-            .filter(|topic| self.topics.is_due(topic, now))
-            .collect();
-        self.ask_for(publisher, due).await
-    }
-
-    async fn ask_for(&mut self, publisher: &Publisher, topics: Vec<String>) -> Result<(), PublishError> {
-        for topic in topics {
-            let exists = publisher.topic_exists(&topic).await?;
-            if !exists {
-                tracing::warn!(topic, "the outbox holds rows for a topic that does not exist");
-            }
-            self.topics.learn(&topic, exists, Instant::now());
-        }
-        Ok(())
     }
 
     /// Pauses before the next producer is tried.
