@@ -50,6 +50,8 @@ enum Command {
     Latency(commands::latency::Arguments),
     /// What consumer groups apply in a second.
     Consume(commands::consume::Arguments),
+    /// A hundred thousand dead letters: how fast they are shown, and replayed.
+    DeadLetters(commands::dead_letters::Arguments),
     /// The outbox's size over time, at the relay's full rate.
     Soak(commands::soak::Arguments),
     /// What is measured, in a process of its own.
@@ -66,6 +68,7 @@ fn main() -> Result<()> {
         Command::Relay(command) => runtime.block_on(command.run())?,
         Command::Latency(command) => runtime.block_on(command.run())?,
         Command::Consume(command) => runtime.block_on(command.run())?,
+        Command::DeadLetters(command) => runtime.block_on(command.run())?,
         Command::Soak(command) => runtime.block_on(command.run())?,
     };
     conclude(&report, arguments.json)

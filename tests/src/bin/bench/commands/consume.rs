@@ -130,7 +130,7 @@ async fn group(stand: &Stand, kind: &str, rows: u64, round: usize) -> Result<f64
 }
 
 /// What the group reads and writes, on the cluster.
-fn topics(kafka: &KafkaSettings) -> Vec<String> {
+pub(super) fn topics(kafka: &KafkaSettings) -> Vec<String> {
     let group = ConsumerGroup::ordered(GROUP, [PAYMENTS.name]);
     let tiers = (1..).zip(&group.tiers).map(|(tier, _)| group.retry_topic(tier));
     let names = tiers.chain([PAYMENTS.name.to_owned(), group.dead_letter_topic()]);

@@ -1,6 +1,7 @@
 //! What can be measured, a file each.
 
 pub(crate) mod consume;
+pub(crate) mod dead_letters;
 pub(crate) mod latency;
 pub(crate) mod relay;
 pub(crate) mod soak;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use eventing::KafkaSettings;
 use jiff::Timestamp;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use schemas::catalogue::PAYMENTS;
 use schemas::payment::{PaymentEvent, PaymentEventType, PaymentStatus};
@@ -15,10 +16,11 @@ use uuid::Uuid;
 use super::purchases;
 
 /// The id that the stand gives the payments' schema.
-pub(crate) const SCHEMA_ID: u32 = 1;
+const SCHEMA_ID: u32 = 1;
 /// How many events an aggregate has.
 const EVENTS_PER_AGGREGATE: u64 = 5;
-const FLUSH: Duration = Duration::from_mins(2);
+/// Until the broker has everything.
+pub(crate) const FLUSH: Duration = Duration::from_mins(2);
 
 /// The event of this number out of so many: the aggregates take turns, so that an aggregate's events lie far apart.
 pub(crate) fn event(number: u64, count: u64) -> Result<PaymentEvent> {
@@ -57,22 +59,41 @@ pub(crate) fn produce(kafka: &KafkaSettings, count: u64) -> Result<()> {
     let topic = kafka.topic(PAYMENTS.name);
     for number in 0..count {
         let event = event(number, count)?;
-        let payload = codec::frame(SCHEMA_ID, &codec::encode(&event)?);
-        let key = event.aggregate_key();
-        let mut record = BaseRecord::to(&topic)
-            .key(key.as_bytes())
-            .payload(&payload)
-            .headers(purchases::headers(&event).to_kafka());
-        while let Err((error, back)) = producer.send(record) {
-            ensure!(
-                error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull),
-                error
-            );
-            record = back;
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let headers = purchases::headers(&event).to_kafka();
+        send(
+            &producer,
+            &topic,
+            &event.aggregate_key(),
+            &framed(&event)?,
+            headers,
+        )?;
     }
     producer
         .flush(FLUSH)
         .context("the events do not reach the broker")
+}
+
+/// An event's record value.
+pub(crate) fn framed(event: &PaymentEvent) -> Result<Vec<u8>> {
+    Ok(codec::frame(SCHEMA_ID, &codec::encode(event)?))
+}
+
+/// Sends a record, and waits while the producer's queue is full.
+pub(crate) fn send(
+    producer: &ThreadedProducer<DefaultProducerContext>,
+    topic: &str,
+    key: &str,
+    payload: &[u8],
+    headers: OwnedHeaders,
+) -> Result<()> {
+    let mut record = BaseRecord::to(topic).key(key).payload(payload).headers(headers);
+    while let Err((error, back)) = producer.send(record) {
+        ensure!(
+            error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull),
+            error
+        );
+        record = back;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod copy;
 pub(crate) mod events;
+pub(crate) mod letters;
 pub(crate) mod pace;
 pub(crate) mod purchases;
 pub(crate) mod records;

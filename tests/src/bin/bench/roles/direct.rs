@@ -7,15 +7,12 @@ use eventing::Clock;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
 use schemas::DomainEvent as _;
 use schemas::catalogue::PAYMENTS;
-use schemas::codec;
 use serde_json::{Value, json};
 
 use super::{Place, found, ready, runtime};
+use crate::load::events::framed;
 use crate::load::pace::{Pace, at_pace};
 use crate::load::purchases;
-
-/// The id that the stand gives the payments' schema.
-const SCHEMA_ID: u32 = 1;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -51,7 +48,7 @@ impl Arguments {
 /// Sends an event, and answers its id and when.
 fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, clock: &Clock) -> Result<Value> {
     let event = purchases::event(clock)?;
-    let payload = codec::frame(SCHEMA_ID, &codec::encode(&event)?);
+    let payload = framed(&event)?;
     let key = event.aggregate_key();
     let record = BaseRecord::to(topic)
         .key(key.as_bytes())

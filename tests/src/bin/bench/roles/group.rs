@@ -14,7 +14,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use super::{Place, found, ready, registry, runtime};
+use super::{Place, found, ready, registry, runtime, until_told_to_end};
 use crate::commands::consume::{BATCH_ROWS, GROUP, WORKERS};
 use crate::load::copy::Rows;
 use crate::load::tables::{self, Booked};
@@ -42,6 +42,8 @@ enum Kind {
     Collecting,
     /// Wide rows by COPY, in any order, on one connection.
     Batch,
+    /// Rows that are collected, in any order, until told to end: for replayed dead letters.
+    Serving,
 }
 
 impl Arguments {
@@ -63,7 +65,31 @@ impl Arguments {
                     .batch(BATCH_ROWS);
                 self.consume(place, group, Batch(progress.clone()), &progress, "wide")
             }
+            Kind::Serving => self.serve(
+                place,
+                ConsumerGroup::unordered(GROUP, topics),
+                Collecting(progress),
+            ),
         }
+    }
+
+    /// Runs the group until told to end.
+    fn serve<H: Handler>(&self, place: &Place, group: ConsumerGroup, handler: H) -> Result<()> {
+        let runtime = runtime("consumer")?;
+        let pool = runtime.block_on(place.pool(u32::try_from(group.workers)? + 4))?;
+        let consumer = Consumer::new(group, handler, self.resources(place, &pool)?);
+        ready()?;
+        runtime.block_on(consumer.run(until_told_to_end()))?;
+        found(&json!({}))
+    }
+
+    fn resources(&self, place: &Place, pool: &PgPool) -> Result<Resources> {
+        Ok(Resources {
+            registry: registry(pool)?,
+            kafka: place.kafka(&self.prefix),
+            clock: Clock::system(),
+            pool: pool.clone(),
+        })
     }
 
     /// Runs the group until the table has every event, and says how long that took from the first event's `apply` on.
@@ -78,13 +104,7 @@ impl Arguments {
         let runtime = runtime("consumer")?;
         let connections = u32::try_from(group.workers)? + 4;
         let pool = runtime.block_on(place.pool(connections))?;
-        let resources = Resources {
-            registry: registry(&pool)?,
-            kafka: place.kafka(&self.prefix),
-            clock: Clock::system(),
-            pool: pool.clone(),
-        };
-        let consumer = Consumer::new(group, handler, resources);
+        let consumer = Consumer::new(group, handler, self.resources(place, &pool)?);
         ready()?;
         let stop = CancellationToken::new();
         let running = runtime.spawn(consumer.run(stop.clone()));
