@@ -20,7 +20,7 @@ fn the_laws_of_events_hold_for_the_corpus() {
 }
 
 /// How many mutants of each file are tried, unless `MUTANTS` says otherwise.
-const MUTANTS: u64 = 200;
+const MUTANTS: u64 = 2_000;
 
 #[test]
 fn the_laws_hold_for_mutants_of_the_corpus() {
