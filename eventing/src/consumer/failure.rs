@@ -84,10 +84,19 @@ impl Failure {
 
     /// It met another transaction: a deadlock, a lock that was not given in time, a serialization failure.
     pub(crate) fn is_lost_race(&self) -> bool {
+        self.database_error().is_some_and(database::is_lost_race)
+    }
+
+    /// An earlier statement had failed, and the transaction was not rolled back.
+    pub(crate) fn met_aborted_transaction(&self) -> bool {
+        self.database_error()
+            .is_some_and(database::is_aborted_transaction)
+    }
+
+    fn database_error(&self) -> Option<&sqlx::Error> {
         let cause: &(dyn Error + 'static) = &*self.cause;
         std::iter::successors(Some(cause), |error| (*error).source())
             .find_map(|error| error.downcast_ref::<sqlx::Error>())
-            .is_some_and(database::is_lost_race)
     }
 
     pub(crate) fn kind(&self) -> Kind {

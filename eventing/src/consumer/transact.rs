@@ -107,7 +107,7 @@ impl<H: Handler> Runtime<H> {
                     let applied = self.handler.apply(tx, &mut work.rows, delivery, prepared);
                     self.guarded(applied.instrument(item.span.clone()))
                         .await
-                        .map_err(|failure| Blame::Item(index, failure))?;
+                        .map_err(|failure| by(index, failure))?;
                     work.applied += 1;
                     work.settle(item, delivery)
                 }
@@ -217,6 +217,15 @@ fn open<'a, H: Handler>(
         .filter_map(|(index, item)| Some((index, (item, item.delivery.as_ref()?))))
 }
 
+/// A call of a handler failed. An event that met an aborted transaction need not be the one that left it so.
+fn by(index: usize, failure: Failure) -> Blame {
+    if failure.met_aborted_transaction() {
+        Blame::Batch(failure)
+    } else {
+        Blame::Item(index, failure)
+    }
+}
+
 /// A statement of our own failed.
 fn nobody(error: sqlx::Error) -> Blame {
     Blame::Nobody(Failure::bookkeeping(error))
@@ -224,10 +233,10 @@ fn nobody(error: sqlx::Error) -> Blame {
 
 /// The same, behind a handler's statements: if one of these left the transaction aborted, that is the handler's fault.
 fn blamed(error: sqlx::Error) -> Blame {
-    let aborted = matches!(&error, sqlx::Error::Database(error) if error.code().as_deref() == Some("25P02"));
-    if aborted {
-        Blame::Batch(error.into())
+    let failure = Failure::from(error);
+    if failure.met_aborted_transaction() {
+        Blame::Batch(failure)
     } else {
-        nobody(error)
+        Blame::Nobody(failure)
     }
 }

@@ -23,6 +23,11 @@ pub(super) fn is_lost_race(error: &sqlx::Error) -> bool {
     matches!(error.code().as_deref(), Some("40001" | "40P01" | "55P03"))
 }
 
+/// Whether a statement was refused because an earlier one of its transaction had failed.
+pub(super) fn is_aborted_transaction(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("25P02"))
+}
+
 /// Whose fault an SQLSTATE is (PostgreSQL's appendix A).
 fn kind_of_state(state: &str) -> Kind {
     match state {
