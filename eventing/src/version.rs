@@ -1,5 +1,6 @@
 //! Which build this is.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::sync::OnceLock;
@@ -35,7 +36,16 @@ fn find_build_id(head: &[u8]) -> Option<String> {
         .position(|bytes| bytes == BUILD_ID_NOTE)?;
     let from = at + BUILD_ID_NOTE.len();
     let id = head.get(from..from + SHOWN_BYTES)?;
-    Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hex(id.iter()))
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
+    bytes.fold(String::new(), |mut text, byte| {
+        // A string takes all that is written to it.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

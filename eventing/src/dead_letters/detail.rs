@@ -19,13 +19,12 @@ pub(crate) async fn letter(
     let record = topic::record(&resources.kafka, &topic, id.partition, id.offset).await?;
     let letter = record.map(Letter::new).ok_or_else(missing)?;
     let pool = &resources.pool;
-    let summary = match lists::letter(pool, &group.name, id).await? {
-        Some(summary) => summary,
-        None => {
-            index::catch_up(group, resources).await?;
-            lists::letter(pool, &group.name, id).await?.ok_or_else(missing)?
-        }
-    };
+    let mut summary = lists::letter(pool, &group.name, id).await?;
+    if summary.is_none() {
+        index::catch_up(group, resources).await?;
+        summary = lists::letter(pool, &group.name, id).await?;
+    }
+    let summary = summary.ok_or_else(missing)?;
     let (event, undecodable) = match letter.event(&resources.registry).await {
         Ok(event) => (Some(json(&event)), None),
         Err(reason) => (None, Some(reason)),

@@ -137,7 +137,7 @@ fn csv_lines(letters: &[Summary], with_headings: bool) -> Result<Bytes, Error> {
         let fields = fields(letter).map(|field| harmless(&field));
         writer.write_record(fields).map_err(std::io::Error::from)?;
     }
-    let bytes = writer.into_inner().map_err(|error| error.into_error())?;
+    let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
     Ok(Bytes::from(bytes))
 }
 

@@ -105,8 +105,8 @@ pub(crate) async fn matching(
         filter.error_class,
         filter.key,
         filter.event_type,
-        filter.since.map(|at| at.to_sqlx()) as _,
-        filter.until.map(|at| at.to_sqlx()) as _,
+        filter.since.map(Timestamp::to_sqlx) as _,
+        filter.until.map(Timestamp::to_sqlx) as _,
     )
     .fetch(tx);
     let mut gathering = Gathering::new();
@@ -246,7 +246,7 @@ impl Gathering {
             keys: self.keys.len(),
             failures,
             left_out: left_out.collect(),
-            digest: digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
+            digest: crate::version::hex(digest.iter().take(8)),
             ..self.matching
         }
     }

@@ -78,9 +78,10 @@ async fn fill(
         .collect();
     versions.sort_unstable();
     versions.dedup();
-    plan.handler_version = match versions.is_empty() {
-        true => group.version.clone(),
-        false => versions.join(" and "),
+    plan.handler_version = if versions.is_empty() {
+        group.version.clone()
+    } else {
+        versions.join(" and ")
     };
     plan.serving = serving.len() as u64;
     plan.letters = matching.count();
@@ -200,7 +201,7 @@ pub(crate) async fn start(
     resources: &Resources,
     id: Uuid,
     by: &Decision,
-    changed: Changed,
+    on_change: Changed,
 ) -> Result<Start, Error> {
     let now = resources.clock.now();
     let mut tx = resources.pool.begin().await?;
@@ -216,7 +217,7 @@ pub(crate) async fn start(
     }
     let (matching, renewed) = renewed(&plan, &selection, group, &mut tx, now).await?;
     let changes = changes(&plan, &renewed);
-    if !changes.is_empty() && changed == Changed::Refuse {
+    if !changes.is_empty() && on_change == Changed::Refuse {
         keep(&mut tx, &renewed, &selection).await?;
         tx.commit().await?;
         return Ok(Start::Changed {

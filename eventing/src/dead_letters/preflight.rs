@@ -137,7 +137,7 @@ pub(crate) async fn preflight(
 
 fn finish(tally: Tally, letters: u64, group: &ConsumerGroup) -> Preflight {
     let mut outcomes: Vec<PreflightOutcome> = tally.0.into_values().collect();
-    outcomes.sort_by(|one, other| other.letters.cmp(&one.letters));
+    outcomes.sort_by_key(|outcome| std::cmp::Reverse(outcome.letters));
     let passing = |outcome: &&PreflightOutcome| matches!(outcome.outcome.as_str(), "pass" | "duplicate");
     Preflight {
         letters,

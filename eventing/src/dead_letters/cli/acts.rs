@@ -20,6 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What `replay` and `discard` have in common.
 #[derive(Clone, Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line, on its own"
+)]
 pub struct Act {
     #[command(flatten)]
     #[expect(
@@ -88,6 +92,10 @@ pub struct Discard {
 
 /// `jobs`
 #[derive(Clone, Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line, on its own"
+)]
 pub struct Jobs {
     #[command(flatten)]
     #[expect(
@@ -189,12 +197,11 @@ impl Act {
         out: &mut impl Write,
     ) -> Result<(), Error> {
         let desk = self.common.current(context).await?;
-        let plan = match self.plan {
-            Some(plan) => desk.planned(plan).await?.0,
-            None => {
-                let selection = self.chosen.selection(self.again)?;
-                desk.plan(action, &selection, pace).await?
-            }
+        let plan = if let Some(plan) = self.plan {
+            desk.planned(plan).await?.0
+        } else {
+            let selection = self.chosen.selection(self.again)?;
+            desk.plan(action, &selection, pace).await?
         };
         if plan.action != action {
             let (is, not) = (plan.action.as_str(), action.as_str());

@@ -1,7 +1,7 @@
 //! Jobs: planned, watched, paused, resumed, cancelled, and kept apart.
 
 use eventing::dead_letters::{
-    Action, Changed, Decision, Error, Job, JobState, Pace, Plan, Selection, Start, State,
+    Action, Changed, Decision, Error, Filter, Job, JobState, Pace, Plan, Selection, Start, State,
 };
 use schemas::PaymentNo;
 use uuid::Uuid;
@@ -54,7 +54,7 @@ impl Stage {
 
     pub(super) async fn in_state(&self, state: State) -> usize {
         self.desk().refresh().await.unwrap();
-        let filter = eventing::dead_letters::Filter {
+        let filter = Filter {
             state: Some(state),
             ..Default::default()
         };
@@ -227,7 +227,7 @@ async fn letters_of_one_job_are_left_out_of_another_or_refused_by_name() {
         "{again}"
     );
     let taken = desk
-        .letters(&Default::default(), None, 10)
+        .letters(&Filter::default(), None, 10)
         .await
         .unwrap()
         .rows
