@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(size.records, 100, "a batch that was not full says nothing");
         size.learn(100, BATCH_TIME * 4);
         assert_eq!(size.records, 25);
-        size.learn(25, Duration::from_secs(3_600));
+        size.learn(25, Duration::from_hours(1));
         assert_eq!(size.records, 1);
     }
 }
