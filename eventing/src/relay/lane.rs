@@ -177,11 +177,11 @@ impl Session<'_> {
             }
             self.shared.activity.worked(unannounced);
             let span = send_span(&rows);
-            let published = self.publish(publisher, &rows, refused).instrument(span).await?;
+            let count = self.publish(publisher, &rows, refused).instrument(span).await?;
             self.hold.reset();
             self.shared.health.working(self.lease.lane);
             // If these were all, whatever else is committed has woken us already, or will.
-            if published == rows.len() && !is_cut {
+            if count == rows.len() && !is_cut {
                 self.wait().await;
             }
         }
