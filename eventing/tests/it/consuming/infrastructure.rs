@@ -1,5 +1,6 @@
-use eventing::SchemaRegistry;
 use eventing::consumer::Resources;
+use eventing::{Clock, SchemaRegistry};
+use jiff::{SignedDuration, Timestamp};
 use schemas::PaymentNo;
 use schemas::catalogue::PAYMENTS;
 use sqlx::{AssertSqlSafe, Executor as _};
@@ -40,6 +41,40 @@ async fn while_the_database_is_gone_records_are_held_in_place_and_order_is_kept(
     stage.until_count("applied", 30).await;
     for payment_no in payments {
         assert_eq!(stage.applied_of(payment_no).await, [1, 2, 3, 4, 5, 6]);
+    }
+    member.until_up().await;
+    assert_nothing_left_its_place(&stage).await;
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_stays_held_over_hours_and_a_restart() {
+    let mut stage = Stage::new(ordered()).await;
+    stage.clock = Clock::stopped_at(Timestamp::from_second(1_800_000_000).unwrap());
+    let payments: Vec<PaymentNo> = (0..5).map(|_| PaymentNo::generate()).collect();
+    let mut member = stage.start(Script::default());
+    for payment_no in &payments {
+        stage.send_next(*payment_no, 1).await;
+    }
+    stage.until_count("applied", 5).await;
+
+    lock_out(&stage, false).await;
+    for sequence in 2..=4 {
+        for payment_no in &payments {
+            stage.send_next(*payment_no, sequence).await;
+        }
+    }
+    member.until_degraded().await;
+    stage.clock.advance(SignedDuration::from_hours(5));
+    member.stop().await;
+    let mut member = stage.start(Script::default());
+    member.until_degraded().await;
+    stage.clock.advance(SignedDuration::from_hours(5));
+
+    lock_out(&stage, true).await;
+    stage.until_count("applied", 20).await;
+    for payment_no in payments {
+        assert_eq!(stage.applied_of(payment_no).await, [1, 2, 3, 4]);
     }
     member.until_up().await;
     assert_nothing_left_its_place(&stage).await;

@@ -38,6 +38,36 @@ async fn a_retry_waits_for_its_time_and_holds_up_no_other_tier() {
     member.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_waits_for_its_time_also_over_a_restart_and_a_rebalance() {
+    let mut stage = Stage::new(unordered().tiers([Duration::from_secs(10)])).await;
+    stage.clock = Clock::stopped_at(Timestamp::from_second(1_800_000_000).unwrap());
+    let script = Script::by_unique_key();
+    for _ in 0..6 {
+        let payment_no = PaymentNo::generate();
+        script.on(&payment_no, 1, &[Act::Retry]);
+        stage.send_next(payment_no, 1).await;
+    }
+    let member = stage.start(script.clone());
+    assert_eq!(stage.retried(1, 6).await.len(), 6);
+    eventually("all were tried once", async || script.calls().len() == 6).await;
+    member.stop().await;
+
+    let first = stage.start(script.clone());
+    stage.clock.advance(SignedDuration::from_secs(9));
+    until_read(&stage, 1, 6).await;
+    let second = stage.start(script.clone());
+    until_read(&stage, 1, 6).await;
+    assert_eq!(script.calls().len(), 8, "none but the probes before its time");
+    first.stop().await;
+
+    stage.clock.advance(SignedDuration::from_secs(3));
+    stage.until_count("noted", 6).await;
+    assert_eq!(script.calls().len(), 14, "each was tried once more");
+    assert!(stage.letters(0).await.is_empty());
+    second.stop().await;
+}
+
 /// The newest record of a tier is due after the tier's delay, and at most a fifth later.
 async fn assert_due(stage: &Stage, tier: u32, count: usize, delay_seconds: i64) {
     let mut due: Vec<Timestamp> = stage
