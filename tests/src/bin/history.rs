@@ -55,7 +55,7 @@ enum Part {
         /// Which group.
         group: Group,
         #[command(subcommand)]
-        command: DeadLetters,
+        command: Box<DeadLetters>,
     },
 }
 

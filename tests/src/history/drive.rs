@@ -135,11 +135,13 @@ fn judge(history: &History, broken: Vec<String>, demand: &Demand) -> Result<()> 
     }
     let told: Vec<&Violation> = violations.iter().take(TOLD).collect();
     let mut report = format!("broken promises, with --seed {}: {counts:?}\n", demand.seed);
-    for text in broken {
-        report += &format!("\n{text}\n");
-    }
-    for violation in told {
-        report += &format!("\n{}", story::tell(history, violation));
+    for part in broken
+        .into_iter()
+        .chain(told.into_iter().map(|violation| story::tell(history, violation)))
+    {
+        report.push('\n');
+        report.push_str(&part);
+        report.push('\n');
     }
     bail!("{report}");
 }

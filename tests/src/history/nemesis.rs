@@ -28,18 +28,13 @@ pub async fn harm_all(stage: &Stage, steps: &[Step]) -> Result<()> {
     let cluster = Mutex::new(());
     let harms = steps.iter().map(async |step| {
         tokio::time::sleep_until(began + step.at).await;
-        let _turn = match step.harm.target() {
-            Target::Cluster => match cluster.try_lock() {
-                Ok(turn) => Some(turn),
-                Err(_) => {
-                    stage
-                        .timeline
-                        .note(format!("left out, because a broker is not back: {}", step.harm));
-                    return Ok(());
-                }
-            },
-            Target::Child(_) | Target::Database | Target::Registry | Target::Link(_) => None,
-        };
+        let turn = (step.harm.target() == Target::Cluster).then(|| cluster.try_lock());
+        if let Some(Err(_)) = turn {
+            stage
+                .timeline
+                .note(format!("left out, because a broker is not back: {}", step.harm));
+            return Ok(());
+        }
         stage
             .timeline
             .note(format!("{}, for {} ms", step.harm, step.lasts.as_millis()));

@@ -13,7 +13,7 @@ use super::plan::Remedy;
 use super::stage::Stage;
 
 /// A command that takes longer is stopped; its letters, if they are still new, are looked after in the next round.
-const COMMAND_WITHIN: Duration = Duration::from_secs(60);
+const COMMAND_WITHIN: Duration = Duration::from_mins(1);
 /// Letters in one command.
 const AT_ONCE: u32 = 200;
 

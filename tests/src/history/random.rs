@@ -12,12 +12,12 @@ impl Random {
 
     /// A stream that belongs to `name` and does not move with others of the same seed.
     pub fn named(seed: u64, name: &str) -> Self {
-        let mix = |state: u64, byte: u8| Self(state ^ u64::from(byte)).next();
+        let mix = |state: u64, byte: u8| Self(state ^ u64::from(byte)).number();
         Self(name.bytes().fold(seed, mix))
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -27,7 +27,7 @@ impl Random {
 
     /// A number below `bound`, which is above 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.number() % bound
     }
 
     /// A number in a range that includes both ends.

@@ -211,7 +211,7 @@ fn lasting_ms(harm: Harm, random: &mut Random) -> u64 {
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_mins(60);
+    const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
     fn the_same_seed_makes_the_same_schedule_and_another_one_another() {
