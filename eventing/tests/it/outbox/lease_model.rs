@@ -16,7 +16,7 @@ use super::doubles;
 use crate::support::database::Database;
 
 /// Long enough that the time which a history really takes is nothing to it.
-const LASTING: Duration = Duration::from_mins(60);
+const LASTING: Duration = Duration::from_hours(1);
 const RELAYS: usize = 3;
 
 /// One step of a history. Relays are numbered, and so are the leases that a relay ever had.

@@ -46,7 +46,7 @@ async fn process_that_relays() {
     )
     .await;
     let _relay = world.start_relay();
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Sends a signal to a process that we started.
