@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use schemas::MerchantId;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::receiver::listen;
 
