@@ -22,10 +22,13 @@ fn the_laws_of_events_hold_for_the_corpus() {
 /// How many mutants of each file are tried, unless `MUTANTS` says otherwise.
 const MUTANTS: u64 = 2_000;
 
+/// What holds for any bytes.
+type Law = fn(&[u8]);
+
 #[test]
 fn the_laws_hold_for_mutants_of_the_corpus() {
     let mutants = std::env::var("MUTANTS").map_or(MUTANTS, |count| count.parse().unwrap());
-    let laws: [(&str, fn(&[u8])); 3] = [
+    let laws: [(&str, Law); 3] = [
         ("headers", laws::headers),
         ("framing", laws::framing),
         ("events", laws::event),

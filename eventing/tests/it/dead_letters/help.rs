@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use clap::CommandFactory as _;
 
 use super::Cli;
@@ -14,7 +16,7 @@ fn the_help_texts_are_as_they_were_looked_at() {
     let mut texts = command.render_long_help().to_string();
     for name in names.iter().filter(|name| *name != "help") {
         let help = command.find_subcommand_mut(name).unwrap().render_long_help();
-        texts.push_str(&format!("\n=== {name}\n{help}"));
+        write!(texts, "\n=== {name}\n{help}").unwrap();
     }
     // The operator's name comes from the environment of whoever runs this.
     let user = std::env::var("USER").unwrap_or_default();
