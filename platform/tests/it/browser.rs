@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use eventing::consumer::{ConsumerGroup, Resources};
 use eventing::dead_letters::Desk;
-use eventing::{Condition, KafkaSettings, SchemaRegistry};
+use eventing::{Clock, Condition, KafkaSettings, SchemaRegistry};
 use platform::auth::TokenVerifier;
 use platform::config;
 use platform::health::Health;
@@ -51,19 +51,29 @@ impl Page {
 /// The operators' listener of a settlement service that listens at `address`.
 pub(crate) fn listener(address: &str, issuer: &Issuer, pool: PgPool, kafka: KafkaSettings) -> Router {
     let clock = clock();
+    let desk = desk(pool, kafka, clock.clone());
+    listener_with(address, issuer, desk, clock)
+}
+
+/// The desk of the settlement group.
+pub(crate) fn desk(pool: PgPool, kafka: KafkaSettings, clock: Clock) -> Desk {
+    let resources = Resources {
+        registry: SchemaRegistry::new("http://127.0.0.1:1", pool.clone()).unwrap(),
+        pool,
+        kafka,
+        clock,
+    };
+    let group = ConsumerGroup::ordered("settlement", ["payments.payment.v1"]);
+    Desk::new(&group, &resources)
+}
+
+pub(crate) fn listener_with(address: &str, issuer: &Issuer, desk: Desk, clock: Clock) -> Router {
     let address: SocketAddr = address.parse().unwrap();
     let health = Health::default();
     let _consumer = health.register(
         "consumer settlement",
         Condition::Degraded("<the breaker> of 4f1c is open".into()),
     );
-    let resources = Resources {
-        registry: SchemaRegistry::new("http://127.0.0.1:1", pool.clone()).unwrap(),
-        pool,
-        kafka,
-        clock: clock.clone(),
-    };
-    let group = ConsumerGroup::ordered("settlement", ["payments.payment.v1"]);
     let internal = Internal::default();
     let secret = axum::routing::get(async || "inside");
     internal.open(Router::new().route("/internal/v1/secret", secret));
@@ -79,7 +89,7 @@ pub(crate) fn listener(address: &str, issuer: &Issuer, pool: PgPool, kafka: Kafk
         health,
         tokens: TokenVerifier::new(&trust, &client(), clock.clone()),
         internal,
-        desks: vec![Desk::new(&group, &resources)],
+        desks: vec![desk],
         clock,
     };
     operations.routes().unwrap()

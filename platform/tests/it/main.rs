@@ -14,6 +14,7 @@ mod browser;
 mod calls;
 mod collector;
 mod database;
+mod dead_letters_pages;
 mod greeter;
 mod operations;
 mod requests;
