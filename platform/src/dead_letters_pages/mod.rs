@@ -7,6 +7,7 @@ mod act;
 mod audit;
 mod export;
 mod failures;
+mod gaps;
 mod job;
 mod jobs;
 mod letter;
@@ -37,6 +38,8 @@ pub(crate) fn routes(desks: Arc<[Desk]>) -> Router {
         .route("/jobs", get(jobs::show))
         .route("/jobs/{id}", get(job::show))
         .route("/jobs/{id}/{change}", post(job::change))
+        .route("/gaps", get(gaps::show))
+        .route("/gaps/accept", post(gaps::accept))
         .route("/audit", get(audit::show))
         .with_state(desks);
     Router::new().nest("/dead-letters/{group}", of_group)

@@ -44,7 +44,7 @@ impl Room {
 
     /// What surrounds a page that is found in the navigation under this word.
     pub(super) fn frame(&self, place: &'static str) -> Frame {
-        Frame::of(&self.visit).at(self.group(), place)
+        Frame::of(&self.visit).at(self.desk.group(), place)
     }
 
     /// A name in the page's path; one that cannot be a name of the thing names nothing.

@@ -1,5 +1,6 @@
 //! What the pages' snapshots show: one poisoned night, with texts that are not kind to HTML.
 
+use eventing::consumer::ConsumerGroup;
 use eventing::dead_letters::{
     Action, Attempt, AuditEntry, Detail, Done, FailureGroup, Job, JobState, LeftOut, LetterId, Plan,
     PlannedFailure, State, Summary,
@@ -30,7 +31,8 @@ pub(super) fn letter_id(offset: i64) -> LetterId {
 
 /// Without the style, which is the same everywhere.
 pub(super) fn frame(place: &'static str) -> Frame {
-    let mut frame = Frame::bare("settlement", now()).at("settlement", place);
+    let group = ConsumerGroup::ordered("settlement", ["payments.payment.v1"]);
+    let mut frame = Frame::bare("settlement", now()).at(&group, place);
     frame.style = "";
     "the-form-token".clone_into(&mut frame.form_token);
     frame

@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use eventing::consumer::{ConsumerGroup, Ordering};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -40,6 +41,8 @@ pub(crate) struct Frame {
     pub(crate) refresh_seconds: Option<u32>,
     /// The consumer group whose pages these are.
     pub(crate) group: Option<String>,
+    /// Whether that group keeps the order of a key's events.
+    pub(crate) is_ordered: bool,
     /// The word in the navigation under which the page is found.
     pub(crate) place: &'static str,
     now: Timestamp,
@@ -63,6 +66,7 @@ impl Frame {
             style: STYLE,
             refresh_seconds: None,
             group: None,
+            is_ordered: false,
             place: "",
             now,
         }
@@ -70,8 +74,9 @@ impl Frame {
 
     /// On the pages of a consumer group.
     #[must_use]
-    pub(crate) fn at(mut self, group: &str, place: &'static str) -> Self {
-        self.group = Some(group.to_owned());
+    pub(crate) fn at(mut self, group: &ConsumerGroup, place: &'static str) -> Self {
+        self.group = Some(group.name.clone());
+        self.is_ordered = group.ordering == Ordering::PerKey;
         self.place = place;
         self
     }
@@ -94,15 +99,17 @@ impl Frame {
         Count(*number)
     }
 
-    /// The pages of a consumer group: the place's word, its name and its path.
-    #[expect(clippy::unused_self, reason = "that is how templates call it")]
-    pub(crate) fn places(&self) -> [(&'static str, &'static str, &'static str); 4] {
-        [
+    /// The pages of a consumer group: the place's word, its name and its path. Only an ordered group misses events.
+    pub(crate) fn places(&self) -> Vec<(&'static str, &'static str, &'static str)> {
+        let mut places = vec![
             ("failures", "Failures", ""),
             ("letters", "Letters", "/letters"),
             ("jobs", "Jobs", "/jobs"),
+            ("gaps", "Gaps", "/gaps"),
             ("audit", "Audit log", "/audit"),
-        ]
+        ];
+        places.retain(|(place, ..)| self.is_ordered || *place != "gaps");
+        places
     }
 
     /// Whether the navigation marks this word.
