@@ -1,5 +1,6 @@
 //! What a consumer group promises.
 
+mod batches;
 mod blocked;
 mod breaker;
 mod crash;

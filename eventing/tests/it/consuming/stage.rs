@@ -130,6 +130,24 @@ impl Stage {
         .await;
     }
 
+    /// Puts events onto their topic, in order and without waiting for each.
+    pub(crate) async fn send_all(&self, events: &[PaymentEvent]) {
+        let topic = self.kafka.topic(PAYMENTS.name);
+        let mut acknowledged = Vec::new();
+        for event in events {
+            let (key, payload) = (event.aggregate_key(), self.framed(event));
+            let record = FutureRecord::to(&topic)
+                .key(key.as_bytes())
+                .payload(&payload)
+                .headers(headers(event).to_kafka());
+            let sent = self.producer.send_result(record).map_err(|(error, _)| error);
+            acknowledged.push(sent.unwrap());
+        }
+        for acknowledged in acknowledged {
+            acknowledged.await.unwrap().unwrap();
+        }
+    }
+
     /// Puts other bytes under an event's key and full headers.
     pub(crate) async fn send_cloud_event(&self, event: &PaymentEvent, value: &[u8]) {
         let cloud_event = CloudEvent {

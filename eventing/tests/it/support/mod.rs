@@ -2,6 +2,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod database;
+pub(crate) mod database_proxy;
 pub(crate) mod events;
 pub(crate) mod lanes;
 pub(crate) mod metrics;
