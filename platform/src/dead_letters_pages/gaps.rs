@@ -8,7 +8,6 @@ use eventing::consumer::Gap;
 use eventing::dead_letters::Error;
 use jiff::Timestamp;
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::room::{Instead, Room, Said};
 use crate::http::operations::{Frame, show as page};
@@ -99,14 +98,6 @@ pub(super) async fn accept(room: Room, Form(accepted): Form<Accepted>) -> Result
         Ok(()) => Ok(room.accepted(Redirect::to(&room.path("/gaps")), &decision)),
         Err(Error::Refused(refusal)) => with(&room, gap.key, said, Some(refusal)).await,
         Err(failure) => Err(room.instead(&failure)),
-    }
-}
-
-impl GapsPage {
-    fn query(&self, key: &str) -> String {
-        form_urlencoded::Serializer::new(String::new())
-            .append_pair("key", key)
-            .finish()
     }
 }
 

@@ -112,6 +112,53 @@ async fn create_topic(kafka: &KafkaSettings) {
     }
 }
 
+/// Nobody serves the group here: the job waits, says so, and does what it is told.
+async fn a_job_nobody_works_on(browser: &mut Browser, job: &str, by: &[(&str, &str)]) {
+    let page = browser.get(job).await;
+    assert!(
+        page.text.contains("No replica serves this group"),
+        "{}",
+        page.text
+    );
+    assert!(page.text.contains("http-equiv=\"refresh\""), "{}", page.text);
+    let still = browser.get(&format!("{job}?still=yes")).await;
+    assert!(!still.text.contains("http-equiv=\"refresh\""), "{}", still.text);
+    assert!(
+        still.text.contains("value=\"Ada &#60;ops&#62;\""),
+        "the name is kept: {}",
+        still.text
+    );
+    for (change, state) in [
+        ("pause", "paused"),
+        ("resume", "running"),
+        ("cancel", "cancelled"),
+    ] {
+        let done = browser
+            .post(&format!("{job}/{change}"), &still.form_token(), by)
+            .await;
+        assert_eq!(done.location(), job, "{change}: {}", done.text);
+        let page = browser.get(job).await;
+        assert!(
+            page.text.contains(&format!("class=\"state {state}\">{state}<")),
+            "{change}: {}",
+            page.text
+        );
+    }
+    let audit = browser.get(&format!("{PAGES}/audit")).await;
+    for told in [
+        "Ada &#60;ops&#62;",
+        "the cause is &#34;gone&#34;",
+        ">replay<",
+        ">pause<",
+        ">resume<",
+        ">cancel<",
+    ] {
+        assert!(audit.text.contains(told), "{told}: {}", audit.text);
+    }
+    let jobs = browser.get(&format!("{PAGES}/jobs")).await;
+    assert!(jobs.text.contains("cancelled"), "{}", jobs.text);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn letters_are_shown_as_text_wherever_they_appear() {
     let night = Night::falls().await;
@@ -258,49 +305,6 @@ async fn a_replay_is_planned_and_begins_only_with_a_name_and_a_reason() {
         again.text
     );
 
-    // Nobody serves the group here: the job waits, and says so.
-    let page = browser.get(&job).await;
-    assert!(
-        page.text.contains("No replica serves this group"),
-        "{}",
-        page.text
-    );
-    assert!(page.text.contains("http-equiv=\"refresh\""), "{}", page.text);
-    let still = browser.get(&format!("{job}?still=yes")).await;
-    assert!(!still.text.contains("http-equiv=\"refresh\""), "{}", still.text);
-    assert!(
-        still.text.contains("value=\"Ada &#60;ops&#62;\""),
-        "the name is kept: {}",
-        still.text
-    );
-    for (change, state) in [
-        ("pause", "paused"),
-        ("resume", "running"),
-        ("cancel", "cancelled"),
-    ] {
-        let done = browser
-            .post(&format!("{job}/{change}"), &still.form_token(), &by)
-            .await;
-        assert_eq!(done.location(), job, "{change}: {}", done.text);
-        let page = browser.get(&job).await;
-        assert!(
-            page.text.contains(&format!("class=\"state {state}\">{state}<")),
-            "{change}: {}",
-            page.text
-        );
-    }
-    let audit = browser.get(&format!("{PAGES}/audit")).await;
-    for told in [
-        "Ada &#60;ops&#62;",
-        "the cause is &#34;gone&#34;",
-        ">replay<",
-        ">pause<",
-        ">resume<",
-        ">cancel<",
-    ] {
-        assert!(audit.text.contains(told), "{told}: {}", audit.text);
-    }
-    let jobs = browser.get(&format!("{PAGES}/jobs")).await;
-    assert!(jobs.text.contains("cancelled"), "{}", jobs.text);
+    a_job_nobody_works_on(&mut browser, &job, &by).await;
     night.ends().await;
 }
