@@ -32,6 +32,9 @@ async fn a_record_carries_the_context_in_which_its_event_was_created() {
         .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
     let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    // While there is one subscriber only, a span that the thread of another test meets first is enabled or not by what that
+    // thread has. A second one makes all of them count.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
 
     let request = tracing::info_span!("request");
     world
