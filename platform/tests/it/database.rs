@@ -1,12 +1,13 @@
 //! The database: bounds, and transactions that conflict.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use platform::config::Database as Section;
 use platform::database::{is_conflict, is_unavailable, pool, with_retries};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool};
+use tokio::sync::Barrier;
 
 /// A database of this test's own, dropped by [`TestDatabase::drop`].
 pub(crate) struct TestDatabase {
@@ -109,8 +110,8 @@ async fn a_url_that_is_none_is_refused_without_being_shown() {
     );
 }
 
-/// Reads the sum and adds a row of it: two of these at once cannot both be right.
-async fn add_sum(pool: &PgPool) -> Result<(), sqlx::Error> {
+/// Reads the sum and adds a row of it: two of these at once cannot both be right. Between the two it waits for whom it is to meet.
+async fn add_sum(pool: &PgPool, meet: Option<&Barrier>) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
     sqlx::query("set transaction isolation level serializable")
         .execute(&mut *tx)
@@ -118,6 +119,9 @@ async fn add_sum(pool: &PgPool) -> Result<(), sqlx::Error> {
     let sum: i64 = sqlx::query_scalar("select coalesce(sum(n), 1)::bigint from numbers")
         .fetch_one(&mut *tx)
         .await?;
+    if let Some(barrier) = meet {
+        barrier.wait().await;
+    }
     sqlx::query("insert into numbers values ($1)")
         .bind(sum)
         .execute(&mut *tx)
@@ -133,26 +137,20 @@ async fn transactions_that_conflict_are_run_again() {
         .execute(&pool)
         .await
         .unwrap();
-    let runs = AtomicU32::new(0);
+    let (runs, both_have_read) = (AtomicU32::new(0), Barrier::new(2));
     let add = async || {
+        let is_first = AtomicBool::new(true);
         with_retries(async || {
             runs.fetch_add(1, Ordering::SeqCst);
-            add_sum(&pool).await
+            let meet = is_first.swap(false, Ordering::SeqCst).then_some(&both_have_read);
+            add_sum(&pool, meet).await
         })
         .await
     };
-    // Whether two transactions meet is up to the scheduler; soon they do.
-    for _ in 0..50 {
-        let (first, second) = tokio::join!(add(), add());
-        first.unwrap();
-        second.unwrap();
-        if runs.load(Ordering::SeqCst) % 2 == 1 || runs.load(Ordering::SeqCst) > 100 {
-            break;
-        }
-        sqlx::query("delete from numbers").execute(&pool).await.unwrap();
-        runs.store(0, Ordering::SeqCst);
-    }
-    assert!(runs.load(Ordering::SeqCst) > 2, "they never met");
+    let (first, second) = tokio::join!(add(), add());
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(runs.load(Ordering::SeqCst), 3, "the one that lost ran twice");
     let sum: i64 = sqlx::query_scalar("select max(n) from numbers")
         .fetch_one(&pool)
         .await

@@ -62,12 +62,11 @@ mod tests {
     fn our_own_use_is_seen() {
         let pid = std::process::id();
         assert!(peak_memory_mb(pid).unwrap() > 1.0);
-        let before = processor_seconds(pid).unwrap();
         let mut sum = 0_u64;
-        while processor_seconds(pid).unwrap() < before + 0.05 {
+        while own_threads_seconds(|_| true).unwrap() < 0.05 {
             sum = std::hint::black_box(sum + 1);
         }
-        assert!(own_threads_seconds(|_| true).unwrap() >= 0.05);
+        assert!(processor_seconds(pid).unwrap() > 0.0);
         assert!(own_threads_seconds(|name| name == "nobody").unwrap().abs() < 1e-9);
     }
 }
