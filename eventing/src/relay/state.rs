@@ -95,6 +95,12 @@ impl Activity {
         self.unannounced.swap(false, Ordering::AcqRel)
     }
 
+    /// Somebody told of rows. It counts as work already, because the lanes may take a while to find them.
+    pub(super) fn woke_up(&self) {
+        *lock(&self.worked_at) = Instant::now();
+        self.asleep.store(false, Ordering::Release);
+    }
+
     pub(super) fn fall_asleep(&self) {
         self.asleep.store(true, Ordering::Release);
     }

@@ -56,6 +56,7 @@ impl Keeper {
 
     pub(super) async fn wake_up(&mut self, control: &mut Control) -> Result<(), End> {
         if self.pace.is_asleep() {
+            self.shared.activity.woke_up();
             self.set_asleep(control, false).await?;
         }
         self.pace.woke_up();

@@ -244,11 +244,13 @@ async fn a_relay_of_another_process_is_notified_only_while_it_sleeps() {
     let lane = Lane::of(PAYMENTS.name, &payments[0].to_string());
     assert_eq!(told.payload(), lane.number().to_string());
 
-    // Once it is awake, it finds the others by itself.
+    // Once it is awake, it finds the others by itself. It sleeps again after a second without work and no sooner, which is also
+    // what a slow machine may make of the pause between two commits.
     eventually("the other relay says that it is awake", async || {
         awake(&world.pool).await > 0
     })
     .await;
+    let began = Instant::now();
     let mut commits = 0;
     while commits < 60 {
         world.commit(payments[commits % payments.len()]).await;
@@ -256,8 +258,16 @@ async fn a_relay_of_another_process_is_notified_only_while_it_sleeps() {
     }
     world.until_published().await;
     listener.execute("select").await.unwrap();
-    let heard = tokio::time::timeout(Duration::ZERO, listener.recv()).await;
-    assert!(heard.is_err(), "{heard:?}");
+    let mut heard = 0;
+    while let Ok(told) = tokio::time::timeout(Duration::ZERO, listener.recv()).await {
+        told.unwrap();
+        heard += 1;
+    }
+    assert!(
+        heard <= began.elapsed().as_secs(),
+        "{heard} in {:?}",
+        began.elapsed()
+    );
     for relay in relays {
         relay.stop().await;
     }
