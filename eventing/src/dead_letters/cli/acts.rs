@@ -26,68 +26,52 @@ const PATIENCE: Duration = Duration::from_secs(5);
 )]
 pub struct Act {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub common: Common,
+    common: Common,
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub chosen: Chosen,
+    chosen: Chosen,
     /// Also letters that were replayed before; takes ids.
     #[arg(long)]
-    pub again: bool,
+    again: bool,
     /// Only says what would be done, and keeps that plan for a week.
     #[arg(long, conflicts_with = "plan")]
-    pub dry_run: bool,
+    dry_run: bool,
     /// Starts this plan.
     #[arg(long, value_name = "PLAN", conflicts_with_all = ["ids", "fingerprint", "error_class", "key", "event_type",
         "since", "until", "all", "again"])]
-    pub plan: Option<Uuid>,
+    plan: Option<Uuid>,
     /// Asks nothing, also when something changed since the plan was made.
     #[arg(long)]
-    pub yes: bool,
+    yes: bool,
     /// Does not wait for the job.
     #[arg(long)]
-    pub detach: bool,
+    detach: bool,
     /// Why; kept with your name. Only --dry-run goes without.
     #[arg(long, required_unless_present = "dry_run",
         value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    pub reason: Option<String>,
+    reason: Option<String>,
     /// Who decides this.
     #[arg(long, env = "USER", default_value = "", hide_default_value = true)]
-    pub operator: String,
+    operator: String,
 }
 
 /// `replay`
 #[derive(Clone, Debug, Args)]
 pub struct Replay {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub act: Act,
+    act: Act,
     /// Letters per second, up to 10,000.
     #[arg(long, default_value_t = Pace::default().rate)]
-    pub rate: u32,
+    rate: u32,
     /// Letters of each fingerprint that go first; the others follow when these were handled.
     #[arg(long, value_name = "LETTERS", default_value_t = 0)]
-    pub canary: u32,
+    canary: u32,
 }
 
 /// `discard`
 #[derive(Clone, Debug, Args)]
 pub struct Discard {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub act: Act,
+    act: Act,
 }
 
 /// `jobs`
@@ -98,77 +82,57 @@ pub struct Discard {
 )]
 pub struct Jobs {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub common: Common,
+    common: Common,
     /// One job; all of them, newest first, if left out.
-    pub job: Option<Uuid>,
+    job: Option<Uuid>,
     /// Waits until it ends, and shows how far it is.
     #[arg(long, requires = "job")]
-    pub watch: bool,
+    watch: bool,
     /// Has it wait.
     #[arg(long, requires = "job", requires = "reason", conflicts_with_all = ["resume", "cancel", "watch"])]
-    pub pause: bool,
+    pause: bool,
     /// Lets it go on; one that its canary stopped then goes on without one.
     #[arg(long, requires = "job", requires = "reason", conflicts_with_all = ["cancel", "watch"])]
-    pub resume: bool,
+    resume: bool,
     /// Ends it; letters that it did not come to are new again.
     #[arg(long, requires = "job", requires = "reason", conflicts_with = "watch")]
-    pub cancel: bool,
+    cancel: bool,
     /// Why; kept with your name.
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    pub reason: Option<String>,
+    reason: Option<String>,
     /// Who decides this.
     #[arg(long, env = "USER", default_value = "", hide_default_value = true)]
-    pub operator: String,
+    operator: String,
     /// The most jobs to print, up to 1,000.
     #[arg(long, default_value_t = 50)]
-    pub limit: u32,
+    limit: u32,
     /// Goes on where the list before ended: its `next`.
     #[arg(long, value_name = "NEXT")]
-    pub after: Option<String>,
+    after: Option<String>,
 }
 
 /// `undo`
 #[derive(Clone, Debug, Args)]
 pub struct Undo {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub common: Common,
+    common: Common,
     /// Discarded letters by id, such as 3-17.
     #[arg(required_unless_present = "job", conflicts_with = "job")]
-    pub ids: Vec<LetterId>,
+    ids: Vec<LetterId>,
     /// Everything that this job discarded.
     #[arg(long)]
-    pub job: Option<Uuid>,
+    job: Option<Uuid>,
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub by: By,
+    by: By,
 }
 
 /// `reindex`
 #[derive(Clone, Debug, Args)]
 pub struct Reindex {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub common: Common,
+    common: Common,
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub by: By,
+    by: By,
 }
 
 impl Replay {
@@ -236,11 +200,7 @@ impl Act {
     }
 
     fn tell_plan(&self, plan: &Plan, out: &mut impl Write) -> Result<(), Error> {
-        if self.common.json {
-            told::json(plan, out)
-        } else {
-            told::plan(plan, out)
-        }
+        self.common.tell(plan, out, told::plan)
     }
 
     /// Whoever sits at a terminal is asked; a script has said what it wants.
@@ -265,13 +225,9 @@ impl Act {
                 job = watch(desk, job).await?;
             }
         }
+        self.common.tell(&job, out, told::begun)?;
         if self.common.json {
-            return told::json(&job, out);
-        }
-        told::job(&job, out)?;
-        if job.serving == 0 && job.state == JobState::Running {
-            let group = &job.group;
-            writeln!(out, "no replica of group {group} serves; the job waits for one")?;
+            return Ok(());
         }
         ended_well(&job)
     }
@@ -317,11 +273,7 @@ impl Jobs {
         let desk = self.common.desk(context)?;
         let Some(id) = self.job else {
             let page = desk.jobs(self.after.as_deref(), self.limit).await?;
-            if self.common.json {
-                return told::json(&page.rows, out);
-            }
-            told::jobs(&page.rows, out)?;
-            return told::next(page.next.as_deref(), out);
+            return self.common.tell_page(&page, out, told::jobs);
         };
         let by = || dead_letters::Decision::new(&self.operator, self.reason.as_deref().unwrap_or_default());
         let job = match (self.pause, self.resume, self.cancel) {
@@ -331,10 +283,7 @@ impl Jobs {
             _ if self.watch => watch(&desk, desk.job(id).await?).await?,
             _ => desk.job(id).await?,
         };
-        if self.common.json {
-            return told::json(&job, out);
-        }
-        told::job(&job, out)
+        self.common.tell(&job, out, told::job)
     }
 }
 
@@ -346,11 +295,7 @@ impl Undo {
             None => dead_letters::Undo::Letters(self.ids.clone()),
         };
         let undone = desk.undo(&what, &self.by.decision()?).await?;
-        if self.common.json {
-            told::json(&undone, out)?;
-        } else {
-            told::undone(&undone, out)?;
-        }
+        self.common.tell(&undone, out, told::undone)?;
         match undone.refused.first() {
             Some((id, reason)) if undone.letters.is_empty() => {
                 Err(Error::Refused(format!("letter {id} stays discarded: {reason}")))
@@ -364,10 +309,9 @@ impl Reindex {
     pub(super) async fn run(self, context: &Context<'_>, out: &mut impl Write) -> Result<(), Error> {
         let desk = self.common.desk(context)?;
         let letters = desk.reindex(&self.by.decision()?).await?;
-        if self.common.json {
-            return told::json(&serde_json::json!({ "letters": letters }), out);
-        }
-        writeln!(out, "the index was built anew: {letters} letters")?;
-        Ok(())
+        let answer = serde_json::json!({ "letters": letters });
+        self.common.tell(&answer, out, |_, out| {
+            Ok(writeln!(out, "the index was built anew: {letters} letters")?)
+        })
     }
 }

@@ -14,37 +14,25 @@ use crate::dead_letters::{Context, Error, Format, LetterId, State};
 #[derive(Clone, Debug, Args)]
 pub struct Groups {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub common: Common,
+    common: Common,
 }
 
 /// `list`
 #[derive(Clone, Debug, Args)]
 pub struct List {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub common: Common,
+    common: Common,
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub narrow: Narrow,
+    narrow: Narrow,
     /// Only letters to which this was done.
     #[arg(long, value_parser = state)]
-    pub state: Option<State>,
+    state: Option<State>,
     /// The most letters to print, up to 1,000.
     #[arg(long, default_value_t = 100)]
-    pub limit: u32,
+    limit: u32,
     /// Goes on where the list before ended: its `next`.
     #[arg(long, value_name = "NEXT")]
-    pub after: Option<String>,
+    after: Option<String>,
 }
 
 fn state(word: &str) -> Result<State, String> {
@@ -55,61 +43,41 @@ fn state(word: &str) -> Result<State, String> {
 #[derive(Clone, Debug, Args)]
 pub struct Show {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub common: Common,
+    common: Common,
     /// The letter's id, such as 3-17.
-    pub id: LetterId,
+    id: LetterId,
 }
 
 /// `preflight`
 #[derive(Clone, Debug, Args)]
 pub struct Preflight {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub common: Common,
+    common: Common,
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub chosen: Chosen,
+    chosen: Chosen,
 }
 
 /// `export`
 #[derive(Clone, Debug, Args)]
 pub struct Export {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub common: Common,
+    common: Common,
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub narrow: Narrow,
+    narrow: Narrow,
     /// Only letters to which this was done.
     #[arg(long, value_parser = state)]
-    pub state: Option<State>,
+    state: Option<State>,
     /// How it is written; --json is the same as jsonl.
     #[arg(long, value_enum, default_value_t = File::Jsonl)]
-    pub format: File,
+    format: File,
     /// The file to write; standard output if left out.
     #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    output: Option<PathBuf>,
 }
 
 /// How an export is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum File {
+pub(super) enum File {
     /// One JSON object per line, with the decoded event.
     Jsonl,
     /// Comma-separated values, safe to open in a spreadsheet.
@@ -120,26 +88,19 @@ pub enum File {
 #[derive(Clone, Debug, Args)]
 pub struct Audit {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub common: Common,
+    common: Common,
     /// The most entries to print, up to 1,000.
     #[arg(long, default_value_t = 100)]
-    pub limit: u32,
+    limit: u32,
     /// Goes on where the list before ended: its `next`.
     #[arg(long, value_name = "NEXT")]
-    pub after: Option<String>,
+    after: Option<String>,
 }
 
 impl Groups {
     pub(super) async fn run(self, context: &Context<'_>, out: &mut impl Write) -> Result<(), Error> {
         let groups = self.common.current(context).await?.groups().await?;
-        if self.common.json {
-            return told::json(&groups, out);
-        }
-        told::groups(&groups, out)
+        self.common.tell(groups.as_slice(), out, told::groups)
     }
 }
 
@@ -148,21 +109,14 @@ impl List {
         let desk = self.common.current(context).await?;
         let filter = self.narrow.filter(self.state);
         let page = desk.letters(&filter, self.after.as_deref(), self.limit).await?;
-        if self.common.json {
-            return told::json(&page.rows, out);
-        }
-        told::letters(&page.rows, out)?;
-        told::next(page.next.as_deref(), out)
+        self.common.tell_page(&page, out, told::letters)
     }
 }
 
 impl Show {
     pub(super) async fn run(self, context: &Context<'_>, out: &mut impl Write) -> Result<(), Error> {
         let detail = self.common.current(context).await?.letter(self.id).await?;
-        if self.common.json {
-            return told::json(&detail, out);
-        }
-        told::sections(&detail, out)
+        self.common.tell(&detail, out, told::sections)
     }
 }
 
@@ -177,10 +131,7 @@ impl Preflight {
             .ok_or_else(|| Error::Refused(format!("this binary cannot try the handler of group {group}")))?;
         let selection = self.chosen.selection(false)?;
         let preflight = desk.preflight(&selection, &**rehearsal).await?;
-        if self.common.json {
-            return told::json(&preflight, out);
-        }
-        told::preflight(&preflight, out)
+        self.common.tell(&preflight, out, told::preflight)
     }
 }
 
@@ -207,10 +158,6 @@ impl Audit {
     pub(super) async fn run(self, context: &Context<'_>, out: &mut impl Write) -> Result<(), Error> {
         let desk = self.common.desk(context)?;
         let page = desk.audit(self.after.as_deref(), self.limit).await?;
-        if self.common.json {
-            return told::json(&page.rows, out);
-        }
-        told::audit(&page.rows, out)?;
-        told::next(page.next.as_deref(), out)
+        self.common.tell_page(&page, out, told::audit)
     }
 }

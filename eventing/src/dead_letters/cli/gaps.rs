@@ -14,49 +14,34 @@ const MAX_OF_KEY: u32 = 100;
 #[derive(Clone, Debug, Args)]
 pub struct Gaps {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub common: Common,
+    common: Common,
     /// Of this aggregate.
     #[arg(long)]
-    pub key: Option<String>,
+    key: Option<String>,
     /// The most gaps to print, up to 1,000.
     #[arg(long, default_value_t = 100)]
-    pub limit: u32,
+    limit: u32,
 }
 
 /// `accept`
 #[derive(Clone, Debug, Args)]
 pub struct Accept {
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub common: Common,
+    common: Common,
     /// The aggregate.
-    pub key: String,
+    key: String,
     /// The domain topic; may be left out where the key has one gap only.
     #[arg(long)]
-    pub topic: Option<String>,
+    topic: Option<String>,
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub by: By,
+    by: By,
 }
 
 impl Gaps {
     pub(super) async fn run(self, context: &Context<'_>, out: &mut impl Write) -> Result<(), Error> {
         let desk = self.common.desk(context)?;
         let gaps = desk.gaps(self.key.as_deref(), self.limit).await?;
-        if self.common.json {
-            return told::json(&gaps, out);
-        }
-        told::gaps(&gaps, out)
+        self.common.tell(gaps.as_slice(), out, told::gaps)
     }
 }
 
@@ -73,11 +58,6 @@ impl Accept {
             });
         };
         desk.accept(gap, &self.by.decision()?).await?;
-        if self.common.json {
-            return told::json(gap, out);
-        }
-        let (first, last, key) = (gap.first_missing, gap.last_missing, &gap.key);
-        writeln!(out, "{key} goes on without {first}–{last}")?;
-        Ok(())
+        self.common.tell(gap, out, told::accepted)
     }
 }

@@ -11,12 +11,13 @@ use std::io::Write;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use serde::Serialize;
 
 pub use acts::{Act, Discard, Jobs, Reindex, Replay, Undo};
 pub use asks::{Audit, Export, Groups, List, Preflight, Show};
 pub use gaps::{Accept, Gaps};
 
-use super::{Context, Decision, Desk, Error, Filter, LetterId, Selection, State};
+use super::{Context, Decision, Desk, Error, Filter, LetterId, Page, Selection, State};
 
 /// What to do with a group's dead letters.
 #[derive(Clone, Debug, Subcommand)]
@@ -54,10 +55,10 @@ pub enum Command {
 pub struct Common {
     /// The consumer group; may be left out where the binary has one only.
     #[arg(long)]
-    pub group: Option<String>,
+    group: Option<String>,
     /// Prints JSON instead of a table.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
 /// Who, and why.
@@ -65,10 +66,10 @@ pub struct Common {
 pub struct By {
     /// Why; kept with your name.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-    pub reason: String,
+    reason: String,
     /// Who decides this.
     #[arg(long, env = "USER")]
-    pub operator: String,
+    operator: String,
 }
 
 /// Which letters, by what is known of them.
@@ -76,38 +77,34 @@ pub struct By {
 pub struct Narrow {
     /// Letters whose failure has this fingerprint.
     #[arg(long)]
-    pub fingerprint: Option<String>,
+    fingerprint: Option<String>,
     /// Letters whose failure is of this class.
     #[arg(long, value_name = "CLASS")]
-    pub error_class: Option<String>,
+    error_class: Option<String>,
     /// Letters of this aggregate.
     #[arg(long)]
-    pub key: Option<String>,
+    key: Option<String>,
     /// Letters whose event is of this type, such as payment.succeeded.
     #[arg(long, value_name = "TYPE")]
-    pub event_type: Option<String>,
+    event_type: Option<String>,
     /// Letters since then, such as 2026-01-31T08:00:00Z.
     #[arg(long, value_name = "TIME")]
-    pub since: Option<Timestamp>,
+    since: Option<Timestamp>,
     /// Letters before then.
     #[arg(long, value_name = "TIME")]
-    pub until: Option<Timestamp>,
+    until: Option<Timestamp>,
 }
 
 /// Which letters an operator means.
 #[derive(Clone, Debug, Args)]
 pub struct Chosen {
     /// Letters by id, such as 3-17.
-    pub ids: Vec<LetterId>,
+    ids: Vec<LetterId>,
     #[command(flatten)]
-    #[expect(
-        missing_docs,
-        reason = "clap takes the doc of a flattened field for the command's"
-    )]
-    pub narrow: Narrow,
+    narrow: Narrow,
     /// Every letter to which nothing was done yet.
     #[arg(long)]
-    pub all: bool,
+    all: bool,
 }
 
 impl Command {
@@ -158,6 +155,33 @@ impl Common {
         let desk = self.desk(context)?;
         desk.refresh().await?;
         Ok(desk)
+    }
+
+    /// Writes an answer as JSON if that was asked for, or else as `told` puts it.
+    fn tell<T: Serialize + ?Sized, W: Write>(
+        &self,
+        answer: &T,
+        out: &mut W,
+        told: impl FnOnce(&T, &mut W) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if self.json {
+            told::json(answer, out)
+        } else {
+            told(answer, out)
+        }
+    }
+
+    /// The same for a page of a list; a table says how the list goes on.
+    fn tell_page<T: Serialize, W: Write>(
+        &self,
+        page: &Page<T>,
+        out: &mut W,
+        told: impl FnOnce(&[T], &mut W) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.tell(page.rows.as_slice(), out, |rows, out| {
+            told(rows, out)?;
+            told::next(page.next.as_deref(), out)
+        })
     }
 }
 

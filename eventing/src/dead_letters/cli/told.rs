@@ -12,7 +12,7 @@ use crate::dead_letters::views::{
     Action, AuditEntry, Detail, FailureGroup, Job, JobState, Plan, Preflight, Summary, Undone,
 };
 
-pub(super) fn json(value: &impl Serialize, out: &mut impl Write) -> Result<(), Error> {
+pub(super) fn json(value: &(impl Serialize + ?Sized), out: &mut impl Write) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
     writeln!(out, "{text}")?;
     Ok(())
@@ -150,6 +150,12 @@ pub(super) fn audit(entries: &[AuditEntry], out: &mut impl Write) -> Result<(), 
     Ok(table::write(out, headings, &rows)?)
 }
 
+pub(super) fn accepted(gap: &Gap, out: &mut impl Write) -> Result<(), Error> {
+    let (first, last, key) = (gap.first_missing, gap.last_missing, &gap.key);
+    writeln!(out, "{key} goes on without {first}–{last}")?;
+    Ok(())
+}
+
 pub(super) fn gaps(gaps: &[Gap], out: &mut impl Write) -> Result<(), Error> {
     let rows: Vec<[String; 6]> = gaps
         .iter()
@@ -211,6 +217,16 @@ pub(super) fn job(job: &Job, out: &mut impl Write) -> Result<(), Error> {
         writeln!(out, "  {note}")?;
     }
     writeln!(out, "  {} by {}: {}", job.selection, job.operator, job.reason)?;
+    Ok(())
+}
+
+/// A job that was started just now.
+pub(super) fn begun(started: &Job, out: &mut impl Write) -> Result<(), Error> {
+    job(started, out)?;
+    if started.serving == 0 && started.state == JobState::Running {
+        let group = &started.group;
+        writeln!(out, "no replica of group {group} serves; the job waits for one")?;
+    }
     Ok(())
 }
 
