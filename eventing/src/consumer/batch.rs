@@ -24,7 +24,7 @@ use super::holds::{Step, Stopped};
 use super::record::Record;
 use super::runtime::{End, Runtime, Settled};
 use super::worker::Begun;
-use parts::{Part, Parts, extract_done, give_back_stopped};
+use parts::{Part, Parts, any_stops, extract_done, give_back_stopped};
 
 /// How long a batch goes on applying before it commits what it has. It bounds how long the rows of its aggregates are locked,
 /// and what a revoked partition has to wait for.
@@ -132,10 +132,37 @@ impl<'a, H: Handler> Item<'a, H> {
 }
 
 impl<H: Handler> Item<'_, H> {
-    /// Settled, it has ended: no breaker and no job of an operator wants to know.
+    /// Settled, it has ended: no breaker wants to know, nor a job of an operator that does not know yet.
     fn is_plain(&self) -> bool {
-        self.admission.is_none() && self.envelope.replay.is_none()
+        let applied = matches!(self.outcome, Some(Outcome::Settled(Settled::Applied { .. })));
+        self.admission.is_none() && (applied || self.envelope.replay.is_none())
     }
+
+    /// It need never be read again.
+    pub(crate) fn finish(&self) {
+        if let Some(begun) = self.begun {
+            begun.finish(true);
+        }
+    }
+}
+
+/// A stop that never comes, for waits that end by another way.
+pub(crate) fn never() -> &'static CancellationToken {
+    &NEVER
+}
+
+/// Waits before something about these items is tried again, and lets go of those that are told to stop.
+pub(crate) async fn wait_with<H: Handler>(
+    hold: &mut Step<'_>,
+    failure: &Failure,
+    items: &mut Vec<Item<'_, H>>,
+) {
+    let reason = failure.to_string();
+    tokio::select! {
+        _ = hold.wait(&reason) => {}
+        () = any_stops(items.iter()) => {}
+    }
+    give_back_stopped(items);
 }
 
 impl<H: Handler> Runtime<H> {
@@ -307,7 +334,8 @@ impl<H: Handler> Runtime<H> {
             .judge(item.record, &item.envelope, admission, settled, item.stop)
             .await?;
         if let Judged::Ended(end) = judged {
-            self.note_replay(&item.envelope, end, item.stop).await?;
+            self.note_replay(&item.envelope, item.record, end, item.stop)
+                .await?;
         }
         Ok(judged)
     }
@@ -315,9 +343,7 @@ impl<H: Handler> Runtime<H> {
     fn end<'a>(&self, item: &Item<'a, H>, end: End, started: Instant, ended: &mut Ended<'a>) {
         self.metrics
             .record(&item.envelope.origin.topic, end, started.elapsed());
-        if let Some(begun) = item.begun {
-            begun.finish(true);
-        }
+        item.finish();
         if let Some(slot) = ended.ends.get_mut(item.place) {
             *slot = Some(end);
         }

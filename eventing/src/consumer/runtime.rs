@@ -15,7 +15,6 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use super::Resources;
 use super::batch::{Drain, Item};
 use super::breaker::Breakers;
-use super::claims;
 use super::envelope::Envelope;
 use super::failure::Failure;
 use super::group::ConsumerGroup;
@@ -88,20 +87,17 @@ impl<H: Handler> Runtime<H> {
                 Err(Stopped) => {}
             }
         }
+        let batch = self.claim(batch).await;
         for Drain { topic, key, stop } in self.settle_all(batch).await.drains {
             // The records themselves are done: what is left to drain is not lost when this stops.
             let _ = self.drain(&topic, &key, stop).await;
         }
     }
 
-    /// What is known about a record that is to be applied; none when there is nothing more to do with it.
+    /// What is known about a record that is to be applied; none when it says too little for that, and is dead.
     async fn admit(&self, record: &Record, stop: &CancellationToken) -> Result<Option<Envelope>, Stopped> {
         match Envelope::read(record, &self.group.name, &self.group.topics) {
-            Ok(envelope) if self.counts(record, &envelope, stop).await? => Ok(Some(envelope)),
-            Ok(_) => {
-                tracing::info!(copy = %record.place, "passing over a further copy of a replayed letter");
-                Ok(None)
-            }
+            Ok(envelope) => Ok(Some(envelope)),
             Err(error) => {
                 let failure = Failure::dead("envelope", error.to_string());
                 self.fail(record, &Envelope::first(record), &failure, stop)
@@ -124,31 +120,6 @@ impl<H: Handler> Runtime<H> {
             registry: self.registry.clone(),
             clock: self.clock.clone(),
         }
-    }
-
-    /// Whether this copy of a replayed letter counts. Other records always do.
-    async fn counts(
-        &self,
-        record: &Record,
-        envelope: &Envelope,
-        stop: &CancellationToken,
-    ) -> Result<bool, Stopped> {
-        let Some(replay) = &envelope.replay else {
-            return Ok(true);
-        };
-        self.held(stop, || async move {
-            let now = self.clock.now();
-            claims::claim(
-                &self.pool,
-                &self.group.name,
-                replay,
-                envelope.attempts,
-                &record.place,
-                now,
-            )
-            .await
-        })
-        .await
     }
 
     /// Repeats a statement of the runtime's own until it succeeds: whatever is wrong with our tables is no record's fault.

@@ -142,14 +142,15 @@ impl<H: Handler> Runtime<H> {
         items: &[Item<'_, H>],
     ) -> Result<(), Blame> {
         let Some(frontier) = &work.frontier else {
-            sqlx::query("select").execute(tx).await.map_err(blamed)?;
-            return Ok(());
+            sqlx::query("select").execute(&mut *tx).await.map_err(blamed)?;
+            return self.note_replays(tx, &work.outcomes, items).await;
         };
-        let written = frontier.write(tx, self.clock.now()).await.map_err(blamed)?;
+        let written = frontier.write(&mut *tx, self.clock.now()).await.map_err(blamed)?;
         let Some(drains) = written else {
             let reason = "another member has begun the same aggregate just now";
             return Err(Blame::Nobody(Failure::infrastructure(reason)));
         };
+        self.note_replays(tx, &work.outcomes, items).await?;
         if drains.is_empty() {
             return Ok(());
         }
@@ -164,6 +165,24 @@ impl<H: Handler> Runtime<H> {
             }
         }
         Ok(())
+    }
+}
+
+impl<H: Handler> Runtime<H> {
+    async fn note_replays(
+        &self,
+        tx: &mut PgConnection,
+        outcomes: &[Option<Outcome>],
+        items: &[Item<'_, H>],
+    ) -> Result<(), Blame> {
+        let applied =
+            |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Settled(Settled::Applied { .. })));
+        let applied = items
+            .iter()
+            .zip(outcomes)
+            .filter(|(_, outcome)| applied(outcome))
+            .map(|(item, _)| (&item.envelope, item.record));
+        self.note_applied(tx, applied).await.map_err(nobody)
     }
 }
 

@@ -108,10 +108,12 @@ impl Lease {
         Ok(())
     }
 
-    /// The next letters of the job, marked as being sent: after a crash nobody knows whether they were, and they are sent again.
+    /// The next letters of the job behind `after`, marked as being sent: after a crash nobody knows whether they were, and they are
+    /// sent again.
     pub(crate) async fn next_to_send(
         &self,
         pool: &PgPool,
+        after: Option<LetterId>,
         limit: usize,
     ) -> Result<Result<Vec<LetterId>, Lost>, sqlx::Error> {
         let mut tx = pool.begin().await?;
@@ -122,6 +124,7 @@ impl Lease {
             "with next as (
                  select letter_partition, letter_offset from eventing.dead_letter_job_letters
                  where job_id = $1 and state in ('waiting', 'sending') and (canary or $2)
+                   and (letter_partition, letter_offset) > ($4, $5)
                  order by letter_partition, letter_offset
                  limit $3
              )
@@ -132,6 +135,8 @@ impl Lease {
             self.job,
             self.canary_over,
             i64::try_from(limit).unwrap_or(i64::MAX),
+            after.map_or(-1, |id| id.partition),
+            after.map_or(-1, |id| id.offset),
         )
         .fetch_all(&mut *tx)
         .await?;

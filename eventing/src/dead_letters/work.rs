@@ -15,7 +15,7 @@ use super::Error;
 use super::chosen::Letters;
 use super::id::LetterId;
 use super::lease::{self, Lease, Lost};
-use super::letter::Letter;
+use super::letter::{Letter, Turn};
 use super::views::Action;
 use crate::consumer::watermarks::{self, Aggregate};
 use crate::consumer::{ConsumerGroup, Ordering, Replay, Resources, parked};
@@ -23,7 +23,10 @@ use crate::crash_point;
 use crate::hold::Hold;
 
 /// The most letters that are sent or discarded before that is written down.
-const BATCH: usize = 200;
+const BATCH: usize = 1_000;
+
+/// Letters of an ordered group that are discarded in one transaction: it holds the rows of their aggregates.
+const LOCKED_AT_ONCE: usize = 50;
 
 /// A batch is this part of a second at the job's rate, so that a pause or a cancel is soon heard.
 const BATCHES_PER_SECOND: u32 = 4;
@@ -124,17 +127,22 @@ impl Worker<'_> {
         let producer = producer(self.resources)?;
         let rate = lease.rate.unwrap_or(u32::MAX).max(1);
         let batch = usize::try_from(rate / BATCHES_PER_SECOND).map_or(BATCH, |part| part.clamp(1, BATCH));
-        let mut due = Instant::now();
+        let (mut due, mut after) = (Instant::now(), None::<LetterId>);
         loop {
             tokio::time::sleep_until(due).await;
-            let ids = lease.next_to_send(pool, batch).await??;
+            let ids = lease.next_to_send(pool, after, batch).await??;
             if ids.is_empty() {
+                // The end is only where nothing is left from the beginning on.
+                if after.take().is_some() {
+                    continue;
+                }
                 if lease.canary_over {
                     return Ok(());
                 }
                 self.watch_canary(lease).await?;
                 continue;
             }
+            after = ids.last().copied();
             // Time that a slow Kafka took is not made up for: the rate is what the group is to bear.
             due = due.max(Instant::now()) + Duration::from_secs(ids.len() as u64) / rate;
             let mut ids = ids.as_slice();
@@ -235,24 +243,34 @@ impl Worker<'_> {
                 return Ok(());
             }
             match self.group.ordering {
-                Ordering::Unordered => self.discard(lease, &ids, None).await?,
+                Ordering::Unordered => self.discard(lease, &ids, Vec::new()).await?,
                 Ordering::PerKey => {
-                    for (id, letter) in letters.read(ids).await? {
-                        self.discard(lease, &[id], letter.as_ref()).await?;
+                    for some in letters.read(ids).await?.chunks(LOCKED_AT_ONCE) {
+                        let ids: Vec<LetterId> = some.iter().map(|(id, _)| *id).collect();
+                        let turns = self.turns(some).await;
+                        self.discard(lease, &ids, turns).await?;
                     }
                 }
             }
         }
     }
 
-    async fn discard(&self, lease: &Lease, ids: &[LetterId], letter: Option<&Letter>) -> Result<(), Trouble> {
+    /// The turns that letters have, in the one order in which everyone locks aggregates.
+    async fn turns(&self, letters: &[(LetterId, Option<Letter>)]) -> Vec<Turn> {
+        let mut turns = Vec::with_capacity(letters.len());
+        for letter in letters.iter().filter_map(|(_, letter)| letter.as_ref()) {
+            turns.extend(letter.turn(&self.resources.registry).await);
+        }
+        turns.sort_unstable_by(|one, other| {
+            (&one.topic, &one.key, one.sequence).cmp(&(&other.topic, &other.key, other.sequence))
+        });
+        turns
+    }
+
+    async fn discard(&self, lease: &Lease, ids: &[LetterId], turns: Vec<Turn>) -> Result<(), Trouble> {
         let now = self.resources.clock.now();
-        let turn = match letter {
-            Some(letter) => letter.turn(&self.resources.registry).await,
-            None => None,
-        };
         let mut tx = self.resources.pool.begin().await?;
-        if let Some(turn) = &turn {
+        for turn in &turns {
             let aggregate = Aggregate {
                 group: &self.group.name,
                 topic: &turn.topic,

@@ -79,16 +79,7 @@ impl<'a, H: Handler> Parts<'a, H> {
 
     /// Waits until one of the items is told to stop.
     pub(super) fn any_stops(&self) -> BoxFuture<'static, ()> {
-        let mut stops = Vec::new();
-        for part in &self.0 {
-            for item in &part.items {
-                stops.push(Box::pin(item.stop.clone().cancelled_owned()));
-            }
-        }
-        if stops.is_empty() {
-            return Box::pin(pending());
-        }
-        Box::pin(select_all(stops).map(drop))
+        any_stops(self.0.iter().flat_map(|part| &part.items))
     }
 
     /// Leaves items that were told to stop to whoever reads them again.
@@ -97,6 +88,19 @@ impl<'a, H: Handler> Parts<'a, H> {
             give_back_stopped(&mut part.items);
         }
     }
+}
+
+/// Waits until one of these is told to stop.
+pub(super) fn any_stops<'i, 'a: 'i, H: Handler>(
+    items: impl Iterator<Item = &'i Item<'a, H>>,
+) -> BoxFuture<'static, ()> {
+    let stops: Vec<_> = items
+        .map(|item| Box::pin(item.stop.clone().cancelled_owned()))
+        .collect();
+    if stops.is_empty() {
+        return Box::pin(pending());
+    }
+    Box::pin(select_all(stops).map(drop))
 }
 
 pub(super) fn give_back_stopped<H: Handler>(items: &mut Vec<Item<'_, H>>) {

@@ -93,6 +93,10 @@ pub(super) async fn mark_copies(
     group: &str,
     lives: &[String],
 ) -> Result<(), sqlx::Error> {
+    let lives = repeated(&mut *tx, group, lives).await?;
+    if lives.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         "with counts as (
              select distinct on (d.life) d.life, d.letter_partition, d.letter_offset
@@ -110,7 +114,7 @@ pub(super) async fn mark_copies(
                      then c.letter_offset end as copy_of_offset
              from eventing.dead_letters d
              join counts c on c.life = d.life
-             where d.consumer_group = $1
+             where d.consumer_group = $1 and d.life = any($2)
          )
          update eventing.dead_letters d
          set copy_of_partition = c.copy_of_partition, copy_of_offset = c.copy_of_offset
@@ -118,9 +122,28 @@ pub(super) async fn mark_copies(
          where d.consumer_group = $1 and d.letter_partition = c.letter_partition and d.letter_offset = c.letter_offset
            and (d.copy_of_partition, d.copy_of_offset) is distinct from (c.copy_of_partition, c.copy_of_offset)",
         group,
-        lives,
+        &lives,
     )
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Those about which there is more than one letter: hardly ever any.
+///
+/// Each is looked up by itself (`lateral … offset 0`): a join planned while the index was small would go on scanning it when it has
+/// grown.
+async fn repeated(tx: &mut PgConnection, group: &str, lives: &[String]) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select distinct l.life as "life!" from unnest($2::text[]) as l (life)
+           cross join lateral (
+               select letter_offset from eventing.dead_letters
+               where consumer_group = $1 and life = l.life
+               offset 1 limit 1
+           ) second"#,
+        group,
+        lives,
+    )
+    .fetch_all(tx)
+    .await
 }

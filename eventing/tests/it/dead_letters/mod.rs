@@ -1,6 +1,7 @@
 //! What operators can do about dead letters.
 
 mod discard;
+mod gaps;
 mod help;
 mod index;
 mod jobs;

@@ -180,3 +180,80 @@ async fn a_replay_needs_letters_that_are_there() {
     })
     .await;
 }
+
+/// The relay sends at least once, also what waits behind a letter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duplicate_of_an_event_that_waits_behind_a_letter_is_applied_once() {
+    let stage = Stage::new(ordered()).await;
+    let payment_no = PaymentNo::generate();
+    let script = Script::default();
+    script.on(&payment_no, 1, &[Act::Dead]);
+    let mut events = Vec::new();
+    for sequence in 1..=3 {
+        events.push(stage.send_next(payment_no, sequence).await);
+    }
+    let member = stage.start(script.clone());
+    stage.letters(1).await;
+    stage.until_count("eventing.parked", 2).await;
+    // Behind the duplicates comes something whose parking shows that they were read.
+    stage.send_all(&events[1..]).await;
+    stage.send_next(payment_no, 4).await;
+    stage.until_count("eventing.parked", 3).await;
+
+    stage.operate(&["replay", "--all"]).await.unwrap();
+    stage.until_applied(payment_no, &[1, 2, 3, 4]).await;
+    stage.send_all(&events).await;
+    stage.send_next(payment_no, 5).await;
+    stage.until_applied(payment_no, &[1, 2, 3, 4, 5]).await;
+    stage.until_count("eventing.parked", 0).await;
+    assert_eq!(stage.letters(1).await.len(), 1);
+    member.stop().await;
+}
+
+/// Each typed `replay` of their own, at once, and some letters match both.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_operators_who_replay_overlapping_letters_have_each_applied_once() {
+    let stage = Stage::new(unordered()).await;
+    // Nothing in what it writes would tell a second time.
+    let script = Script::default();
+    let mut payments = Vec::new();
+    for _ in 0..12 {
+        let payment_no = PaymentNo::generate();
+        script.on(&payment_no, 1, &[Act::Dead]);
+        stage.send_next(payment_no, 1).await;
+        payments.push(payment_no);
+    }
+    let member = stage.start(script.clone());
+    stage.letters(12).await;
+    let ids: Vec<String> = stage
+        .listed()
+        .await
+        .iter()
+        .map(|letter| letter["id"].as_str().unwrap().to_owned())
+        .collect();
+    let named: Vec<&str> = [
+        &["replay", "--yes"][..],
+        &ids.iter().map(String::as_str).collect::<Vec<_>>()[..8],
+    ]
+    .concat();
+    let all = ["replay", "--yes", "--all"];
+    let (one, other) = tokio::join!(stage.operate(&named), stage.operate(&all));
+    // Whoever comes second has the rest; there may be none, or a letter that was named is gone.
+    assert!(one.is_ok() || other.is_ok(), "{one:?} {other:?}");
+    if other.is_err() {
+        stage.operate(&all).await.unwrap();
+    }
+    stage.until_count("applied", 12).await;
+    for payment_no in payments {
+        assert_eq!(stage.applied_of(payment_no).await, [1]);
+    }
+    let desk = stage.desk();
+    eventually("both jobs are at their end", async || {
+        let jobs = desk.jobs(None, 10).await.unwrap().rows;
+        let letters: u64 = jobs.iter().map(|job| job.handled).sum();
+        letters == 12 && jobs.iter().all(|job| job.state == JobState::Finished)
+    })
+    .await;
+    assert_eq!(stage.count("applied").await, 12);
+    member.stop().await;
+}

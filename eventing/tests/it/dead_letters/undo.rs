@@ -76,3 +76,40 @@ async fn an_undo_in_an_unordered_group_is_possible_at_any_time_and_audited() {
     stage.until_count("noted", 1).await;
     member.stop().await;
 }
+
+/// While nobody serves, nothing can follow the discarded event, so the discard can still be taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undone_discard_of_the_event_for_which_others_wait_holds_them_back_again() {
+    let stage = Stage::new(ordered()).await;
+    let payment_no = PaymentNo::generate();
+    let script = Script::default();
+    script.on(&payment_no, 1, &[Act::Dead]);
+    for sequence in 1..=3 {
+        stage.send_next(payment_no, sequence).await;
+    }
+    let member = stage.start(script.clone());
+    stage.letters(1).await;
+    stage.until_count("eventing.parked", 2).await;
+    member.stop().await;
+
+    let said = stage.operate(&["discard", "--all"]).await.unwrap();
+    assert!(said.contains("1 of 1 letters discarded"), "{said}");
+    let job = stage.only_job().await.to_string();
+    let said = stage.operate(&["undo", "--job", &job]).await.unwrap();
+    assert!(said.starts_with("new again: "), "{said}");
+
+    let member = stage.start(script);
+    // Another key's event, sent later, is through: these had their chance.
+    let other = PaymentNo::generate();
+    for sequence in 1..=20 {
+        stage.send_next(other, sequence).await;
+    }
+    stage.until_applied(other, &(1..=20).collect::<Vec<_>>()).await;
+    assert!(stage.applied_of(payment_no).await.is_empty());
+    assert_eq!(stage.count("eventing.parked").await, 2);
+
+    stage.operate(&["replay", "--all"]).await.unwrap();
+    stage.until_applied(payment_no, &[1, 2, 3]).await;
+    stage.until_count("eventing.parked", 0).await;
+    member.stop().await;
+}
