@@ -95,6 +95,11 @@ impl Child {
         Ok(())
     }
 
+    /// Kills it, as `kill -9` does.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        Ok(self.process.kill().await?)
+    }
+
     /// Asks it to end, and takes what it found.
     pub(crate) async fn end(mut self) -> Result<Value> {
         drop(self.input);
