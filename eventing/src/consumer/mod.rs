@@ -26,6 +26,8 @@ mod holds;
 mod lag;
 mod member;
 mod metrics;
+#[cfg(test)]
+mod model;
 mod ordered;
 pub(crate) mod parked;
 mod publisher;
@@ -124,6 +126,14 @@ impl<H: Handler> Consumer<H> {
             group: self.group.name.clone(),
             reason,
         })?;
+        let (runtime, kafka) = self.runtime().map_err(ConsumerError::Client)?;
+        member::run(Arc::new(runtime), kafka, shutdown)
+            .await
+            .map_err(ConsumerError::Client)
+    }
+
+    /// What its workers share, and where they read from.
+    fn runtime(self) -> Result<(Runtime<H>, KafkaSettings), rdkafka::error::KafkaError> {
         let Resources {
             pool,
             kafka,
@@ -134,8 +144,7 @@ impl<H: Handler> Consumer<H> {
         let metrics = Metrics::new(&self.group.name);
         let holds = Arc::new(Holds::new(&self.group.name, self.condition, metrics.clone()));
         let runtime = Runtime {
-            publisher: Publisher::new(&kafka, &client_id, self.group.max_record_bytes)
-                .map_err(ConsumerError::Client)?,
+            publisher: Publisher::new(&kafka, &client_id, self.group.max_record_bytes)?,
             breakers: Breakers::new(&self.group, pool.clone(), Arc::clone(&holds), metrics.clone()),
             holds,
             group: self.group,
@@ -145,8 +154,6 @@ impl<H: Handler> Consumer<H> {
             clock,
             metrics,
         };
-        member::run(Arc::new(runtime), kafka, shutdown)
-            .await
-            .map_err(ConsumerError::Client)
+        Ok((runtime, kafka))
     }
 }

@@ -301,7 +301,7 @@ impl Breakers {
         Ok(())
     }
 
-    async fn refresh(&self) -> Result<(), sqlx::Error> {
+    pub(super) async fn refresh(&self) -> Result<(), sqlx::Error> {
         let _changing = self.changing.lock().await;
         self.publish(rows::load(&self.pool, &self.group).await?);
         Ok(())
