@@ -1,90 +1,24 @@
 //! The dashboard in a real Chromium: pay, and see the number change without a reload.
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use fantoccini::{Client, ClientBuilder, Locator};
-use hyper_util::client::legacy::connect::HttpConnector;
+use anyhow::{Result, ensure};
+use fantoccini::Locator;
 use local::service::Service;
-use serde_json::json;
-use system_tests::wait::eventually;
+use system_tests::browser::{Browser, Scripts};
 use system_tests::{Shop, World, story};
-use tokio::process::{Child, Command};
 
-/// A headless Chromium, driven by its driver; both end with it.
-struct Browser {
-    client: Client,
-    _driver: Child,
-}
-
-impl Browser {
-    async fn start() -> Result<Self> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let driver = Command::new("chromedriver")
-            .arg(format!("--port={port}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .context("chromedriver is not installed: apt-get install chromium chromium-driver")?;
-        let arguments = [
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--no-first-run",
-            "--window-size=1200,900",
-        ];
-        let capabilities = json!({ "goog:chromeOptions": { "args": arguments } });
-        let capabilities = capabilities.as_object().cloned().unwrap_or_default();
-        let url = format!("http://127.0.0.1:{port}");
-        let client = eventually("chromedriver", async || {
-            Ok(Some(
-                ClientBuilder::new(HttpConnector::new())
-                    .capabilities(capabilities.clone())
-                    .connect(&url)
-                    .await?,
-            ))
-        })
-        .await?;
-        Ok(Self {
-            client,
-            _driver: driver,
-        })
-    }
-
-    /// The text of the element of this id.
-    async fn text(&self, id: &str) -> Result<String> {
-        Ok(self.client.find(Locator::Id(id)).await?.text().await?)
-    }
-
-    /// Waits until the element of this id says so.
-    async fn shows(&self, id: &str, wanted: &str) -> Result<()> {
-        eventually(&format!("#{id} to show {wanted}"), async || {
-            let text = self.text(id).await?;
-            ensure!(text == wanted, "it shows {text}");
-            Ok(Some(()))
-        })
-        .await
-    }
-
-    async fn sign_in(&self, world: &World, token: &str) -> Result<()> {
-        self.client
-            .goto(&format!("{}/dashboard", world.url(Service::AnalyticsConsumer)))
-            .await?;
-        let form = self.client.form(Locator::Css("form")).await?;
-        form.set_by_name("token", token).await?;
-        form.submit().await?;
-        Ok(())
-    }
+async fn sign_in(browser: &Browser, world: &World, token: &str) -> Result<()> {
+    let dashboard = format!("{}/dashboard", world.url(Service::AnalyticsConsumer));
+    browser.client.goto(&dashboard).await?;
+    let form = browser.client.form(Locator::Css("form")).await?;
+    form.set_by_name("token", token).await?;
+    form.submit().await?;
+    Ok(())
 }
 
 async fn dashboard_follows(world: &World, shop: &Shop, browser: &Browser) -> Result<()> {
-    browser.sign_in(world, &shop.token).await?;
+    sign_in(browser, world, &shop.token).await?;
     browser.shows("state", "live").await?;
     browser.shows("payments", "0").await?;
     // Survives only as long as the page is not loaded again.
@@ -107,12 +41,7 @@ async fn dashboard_follows(world: &World, shop: &Shop, browser: &Browser) -> Res
     ensure!(!bars.is_empty(), "the chart is empty");
     let title = browser.client.find(Locator::Css("h1")).await?.text().await?;
     ensure!(title.contains(shop.id()), "whose dashboard: {title}");
-    if let Some(folder) = std::env::var_os("SCREENSHOTS") {
-        std::fs::write(
-            std::path::Path::new(&folder).join("dashboard.png"),
-            browser.client.screenshot().await?,
-        )?;
-    }
+    browser.picture("dashboard").await?;
     Ok(())
 }
 
@@ -122,7 +51,7 @@ fn a_payment_shows_on_the_open_dashboard_without_a_reload() {
         let shop = world.shop().await?;
         // Somebody else's payments must not show.
         world.shop().await?.charged().await?;
-        let browser = Browser::start().await?;
+        let browser = Browser::start(Scripts::Run).await?;
         let told = dashboard_follows(world, &shop, &browser).await;
         browser.client.clone().close().await?;
         told

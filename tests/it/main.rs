@@ -6,6 +6,7 @@ mod bad_input;
 mod crashes;
 mod dashboard;
 mod dead_letters;
+mod dead_letters_pages;
 mod outages;
 mod payments;
 mod settlements;

@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod audit;
+pub mod browser;
 pub mod history;
 pub mod outside;
 pub mod settling;
