@@ -52,7 +52,7 @@ impl IntoResponse for Error {
                     "interval",
                     format!(
                         "the window has more than {} of them; choose a wider one",
-                        crate::http::MAX_POINTS
+                        crate::domain::stats::MAX_POINTS
                     ),
                 )
                 .into_response(),

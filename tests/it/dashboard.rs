@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use fantoccini::Locator;
 use local::service::Service;
+use serde_json::json;
+use system_tests::answer::{Answer, text};
 use system_tests::browser::{Browser, Scripts};
 use system_tests::{Shop, World, story};
 
@@ -89,6 +91,42 @@ fn the_live_socket_wants_an_unused_ticket_and_a_page_of_ours() {
         ensure!(!open(&first, &base).await?, "a ticket opened two sockets");
         ensure!(!open("made-up", &base).await?, "a made-up ticket was taken");
         ensure!(!open(&shop.token, &base).await?, "a token in the URL was taken");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_session_ends_with_the_token_that_opened_it() {
+    story(&[], async |world| {
+        let wish =
+            json!({ "subject": "staff_alice", "name": "Alice", "roles": ["operator"], "ttl_seconds": 90 });
+        let issuer = format!("{}/issuer/token", world.outside.url());
+        let token = Answer::to(world.http.post(issuer).json(&wish)).await?.success()?;
+        let analytics = world.url(Service::AnalyticsConsumer);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the cookie comes with a redirect, which must not be followed"
+        )]
+        let browser = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        let session = browser
+            .post(format!("{analytics}/dashboard/session"))
+            .header("Origin", &analytics)
+            .form(&[("token", text(&token, "access_token")?)]);
+        let opened = Answer::to(session).await?;
+        let cookie = opened
+            .headers
+            .get("set-cookie")
+            .with_context(|| format!("no session: {opened:?}"))?;
+        let cookie = cookie.to_str()?.to_owned();
+        let lasts: u32 = cookie
+            .split("Max-Age=")
+            .nth(1)
+            .and_then(|rest| rest.split(';').next())
+            .with_context(|| cookie.clone())?
+            .parse()?;
+        ensure!((1..=90).contains(&lasts), "{cookie}");
         Ok(())
     });
 }

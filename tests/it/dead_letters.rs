@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Result, ensure};
 use local::service::Service;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::Executor as _;
 use system_tests::answer::text;
 use system_tests::audit::books_agree;
 use system_tests::topics::{self, Record};
 use system_tests::wait::eventually;
-use system_tests::{World, story};
+use system_tests::{Shop, World, story};
 
 /// The dead letters of a group that came after the first `before` ones and satisfy `is_it`.
 async fn letter(world: &World, service: Service, is_it: impl Fn(&Record) -> bool) -> Result<Record> {
@@ -121,5 +121,64 @@ fn a_dead_letter_is_replayed_once_its_cause_is_gone() {
         .await?;
         ensure!(state().await? == "replayed", "after the replay");
         books_agree(world, &shop).await
+    });
+}
+
+/// The shop's webhook about a payment that succeeded, if it is at this status.
+async fn webhook(world: &World, shop: &Shop, status: &str) -> Result<Option<Value>> {
+    let url = format!(
+        "{}/api/v1/notifications?type=payment_success&status={status}",
+        world.url(Service::Notifier)
+    );
+    let page = shop.ask(&url).await?;
+    let rows = page["data"].as_array().cloned().unwrap_or_default();
+    Ok(rows.into_iter().find(|row| row["channel"] == "webhook"))
+}
+
+/// What a merchant lives through whose endpoint is broken for as long as its webhooks are repeated.
+async fn exhausted_and_resent(world: &World) -> Result<()> {
+    let shop = world.shop().await?;
+    let at = |mode: &str| json!({ "mode": mode, "path": shop.hooks });
+    world.outside.control("hooks", at("fail")).await?;
+    let payment_no = shop.charged().await?;
+    let failed = eventually("the webhook to have failed for good", async || {
+        webhook(world, &shop, "failed").await
+    })
+    .await?;
+    ensure!(failed["reason"] == "answer_refused", "{failed}");
+
+    let letter = letter(world, Service::Notifier, |record| {
+        record.key == payment_no.as_bytes()
+    })
+    .await?;
+    let says = |text: &str| letter.headers.values().any(|value| value.contains(text));
+    ensure!(
+        says("delivery_failed") && says(&text(&failed, "notification_no")?),
+        "the letter does not say what failed: {letter:?}"
+    );
+
+    world.outside.control("hooks", at("normal")).await?;
+    let url = format!(
+        "{}/api/v1/notifications/{}/resend",
+        world.url(Service::Notifier),
+        text(&failed, "notification_no")?
+    );
+    shop.tell(&url).await?;
+    eventually("the webhook to be sent again", async || {
+        webhook(world, &shop, "sent").await
+    })
+    .await?;
+    books_agree(world, &shop).await
+}
+
+#[test]
+fn a_delivery_that_is_exhausted_has_failed_is_a_dead_letter_and_can_be_resent() {
+    story(&[(Service::Notifier, 1)], async |world| {
+        let hurry = ("NOTIFIER__DELIVERY__RETRY_DELAYS_MS", "[100, 100]");
+        let env = [(hurry.0.to_owned(), hurry.1.to_owned())];
+        world.restart_with(Service::Notifier, &env).await?;
+        let told = exhausted_and_resent(world).await;
+        world.restart_with(Service::Notifier, &[]).await?;
+        told
     });
 }

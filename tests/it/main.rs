@@ -12,6 +12,7 @@ mod payments;
 mod settlements;
 mod subscriber;
 mod topics;
+mod traces;
 mod unknown_outcomes;
 mod webhooks;
 mod whole_way;

@@ -9,6 +9,7 @@
 pub mod answer;
 pub mod audit;
 pub mod browser;
+pub mod collector;
 pub mod history;
 pub mod outside;
 pub mod settling;

@@ -184,6 +184,13 @@ impl Shop {
         }
     }
 
+    /// Tells another service, with the Bearer token, to do what this URL is for.
+    pub async fn tell(&self, url: &str) -> Result<Value> {
+        Answer::to(self.http.post(url).bearer_auth(&self.token))
+            .await?
+            .success()
+    }
+
     /// Asks another service, with the Bearer token, for something under this URL.
     pub async fn ask(&self, url: &str) -> Result<Value> {
         Answer::to(self.http.get(url).bearer_auth(&self.token))

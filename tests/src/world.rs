@@ -186,6 +186,13 @@ impl World {
         self.start_service(service).await
     }
 
+    /// Stops a service and starts it anew with this in its environment.
+    pub async fn restart_with(&self, service: Service, env: &[(String, String)]) -> Result<()> {
+        let grace = std::time::Duration::from_secs(30);
+        self.process(service)?.stop(grace).await;
+        self.platform.start_instance(service.first(), env).await
+    }
+
     /// Restarts a service such that it dies at the named step, waits until it has died there while `load` runs, and starts
     /// it normally.
     pub async fn crash_at(

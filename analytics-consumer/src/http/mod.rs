@@ -24,9 +24,6 @@ use utoipa::OpenApi;
 use crate::config::{Config, Dashboard};
 use crate::live::Live;
 
-/// How many intervals a series may have.
-pub const MAX_POINTS: i64 = 2_000;
-
 /// What the handlers work with.
 #[derive(Clone, FromRef)]
 pub struct App {

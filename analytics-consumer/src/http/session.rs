@@ -1,4 +1,5 @@
-//! `POST /dashboard/session`: a person hands in a token once, in a form's body, and gets a cookie for an hour.
+//! `POST /dashboard/session`: a person hands in a token once, in a form's body, and gets a cookie for an hour, or for as long as the
+//! token would have lasted if that is less.
 
 use axum::Form;
 use axum::extract::State;
@@ -7,13 +8,13 @@ use axum::response::{IntoResponse, Redirect, Response};
 use jiff::SignedDuration;
 use serde::Deserialize;
 
-use super::credentials::{SESSION, Token, check_origin, hash, session_token};
+use super::credentials::{SESSION as COOKIE, Token, check_origin, hash, session_token};
 use super::{App, dashboard, scope};
 use crate::error::Error;
 use crate::store;
 
-/// How long a session lasts, seconds.
-const SESSION_SECONDS: i64 = 3_600;
+/// How long a session lasts at most.
+const SESSION: SignedDuration = SignedDuration::from_hours(1);
 
 /// The form.
 #[derive(Deserialize)]
@@ -29,15 +30,15 @@ pub(crate) async fn open(
     Form(form): Form<SignIn>,
 ) -> Result<Response, Error> {
     check_origin(&headers, &app.dashboard)?;
-    let principal = match app.tokens.verify(form.token.trim()).await {
-        Ok(principal) => principal,
+    let (principal, token_ends_at) = match app.tokens.verify_until(form.token.trim()).await {
+        Ok(verified) => verified,
         Err(error) => return dashboard::sign_in_again(&error.to_string()),
     };
     let token = Token::generate()?;
     let now = app.clock.now();
-    let expires_at = now + SignedDuration::from_secs(SESSION_SECONDS);
+    let expires_at = (now + SESSION).min(token_ends_at);
     store::tokens::open_session(&app.pool, &token.hash, scope(&principal), now, expires_at).await?;
-    let cookie = cookie(&app, &token.text, SESSION_SECONDS);
+    let cookie = cookie(&app, &token.text, expires_at.duration_since(now).as_secs().max(0));
     Ok(([(SET_COOKIE, cookie)], Redirect::to("/dashboard")).into_response())
 }
 
@@ -56,5 +57,5 @@ fn cookie(app: &App, value: &str, max_age_seconds: i64) -> String {
     } else {
         ""
     };
-    format!("{SESSION}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_seconds}{secure}")
+    format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_seconds}{secure}")
 }

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, MAX_POINTS, scope};
+use super::{App, scope};
 use crate::domain::scope::Scope;
-use crate::domain::stats::{Interval, Stats};
+use crate::domain::stats::{Interval, MAX_POINTS, Stats};
 use crate::error::Error;
 use crate::store;
 use crate::store::rollups::Window;

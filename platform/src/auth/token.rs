@@ -7,6 +7,7 @@ use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use eventing::Clock;
+use jiff::Timestamp;
 use jsonwebtoken::{DecodingKey, Header, Validation};
 use serde::Deserialize;
 
@@ -94,6 +95,11 @@ impl TokenVerifier {
 
     /// The caller named by a token.
     pub async fn verify(&self, token: &str) -> Result<Principal, AuthError> {
+        self.verify_until(token).await.map(|(principal, _)| principal)
+    }
+
+    /// As [`Self::verify`], and when the token ends: what is opened with it must not last longer.
+    pub async fn verify_until(&self, token: &str) -> Result<(Principal, Timestamp), AuthError> {
         const NOT_A_TOKEN: AuthError = AuthError::Invalid("it is not a signed JWT");
         let header = jsonwebtoken::decode_header(token).map_err(|_| NOT_A_TOKEN)?;
         // Unverified: only chooses whose keys must have signed it.
@@ -113,7 +119,8 @@ impl TokenVerifier {
         let key = key.ok_or(AuthError::Invalid("its key is not known"))?;
         let claims = decode(token, &header, &key, &issuer.trust)?;
         self.check_time(&claims)?;
-        principal(issuer.trust.principal, claims)
+        let ends_at = Timestamp::from_second(claims.exp).unwrap_or(Timestamp::MAX);
+        Ok((principal(issuer.trust.principal, claims)?, ends_at))
     }
 
     fn check_time(&self, claims: &Claims) -> Result<(), AuthError> {
