@@ -3,6 +3,7 @@
 pub mod backbone;
 pub mod command;
 mod configuration;
+mod disk;
 pub mod distribution;
 pub mod doors;
 pub mod environment;

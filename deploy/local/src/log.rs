@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::disk::free_bytes;
+
 /// How much of a log's end is searched for its last lines.
 const LAST_BYTES: u64 = 16 * 1024;
 /// A log that is longer when its process starts is put aside as `<name>.log.1`.
@@ -16,8 +18,7 @@ const FULL_BYTES: u64 = 64 * 1024;
 
 /// Whether the disk that a log is on has no room left.
 pub(crate) fn disk_is_full(log: &Path) -> bool {
-    rustix::fs::statvfs(log.parent().unwrap_or(log))
-        .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < FULL_BYTES)
+    free_bytes(log.parent().unwrap_or(log)).is_ok_and(|free| free < FULL_BYTES)
 }
 
 /// Opens a log to append to it.

@@ -220,6 +220,21 @@ mod tests {
         port
     }
 
+    /// An open door, and the port on which it is.
+    async fn door_to_an_echo() -> (Proxy, u16) {
+        let upstream = Address::Tcp(echo(&TaskTracker::new()).await);
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        (Proxy::open(Address::Tcp(port), upstream).await.unwrap(), port)
+    }
+
+    async fn connected(port: u16) -> TcpStream {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        assert_eq!(round_trip(&mut stream).await.unwrap(), b'x');
+        stream
+    }
+
     async fn round_trip(stream: &mut TcpStream) -> io::Result<u8> {
         stream.write_all(b"x").await?;
         stream.read_u8().await
@@ -227,34 +242,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_door_that_is_shut_ends_connections_and_refuses_new_ones_until_it_opens_again() {
-        let tasks = TaskTracker::new();
-        let upstream = Address::Tcp(echo(&tasks).await);
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let door = Proxy::open(Address::Tcp(port), upstream).await.unwrap();
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        assert_eq!(round_trip(&mut stream).await.unwrap(), b'x');
+        let (door, port) = door_to_an_echo().await;
+        let mut stream = connected(port).await;
 
         door.cut().await;
         assert!(round_trip(&mut stream).await.is_err());
         assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
 
         door.restore().await.unwrap();
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        assert_eq!(round_trip(&mut stream).await.unwrap(), b'x');
+        connected(port).await;
     }
 
     #[tokio::test]
     async fn a_stalled_door_keeps_what_comes_and_its_connections_until_it_is_free_again() {
-        let tasks = TaskTracker::new();
-        let upstream = Address::Tcp(echo(&tasks).await);
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let door = Proxy::open(Address::Tcp(port), upstream).await.unwrap();
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        assert_eq!(round_trip(&mut stream).await.unwrap(), b'x');
+        let (door, port) = door_to_an_echo().await;
+        let mut stream = connected(port).await;
 
         door.set_pace(Pace::Stalled);
         let answer = tokio::time::timeout(Duration::from_millis(200), round_trip(&mut stream)).await;

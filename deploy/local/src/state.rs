@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
+use crate::disk::free_bytes;
+
 /// Less free disk than this at the start, and the start is refused: PostgreSQL and Kafka would end in the middle of it.
 const MIN_FREE_BYTES: u64 = 1024 * 1024 * 1024;
 
@@ -82,9 +84,7 @@ impl State {
 
     /// Fails when the disk is nearly full.
     pub fn check_disk(&self, folder: &Path) -> Result<()> {
-        let disk =
-            rustix::fs::statvfs(folder).with_context(|| format!("cannot look at {}", folder.display()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let free = free_bytes(folder).with_context(|| format!("cannot look at {}", folder.display()))?;
         if free < MIN_FREE_BYTES {
             bail!(
                 "the disk under {} is full: {} MiB are free, and {} are needed",
