@@ -92,6 +92,25 @@ impl Night {
         self.desk.refresh().await.unwrap();
     }
 
+    /// Has a replica of this version serve the group.
+    async fn serves(&self, version: &str) {
+        sqlx::query(
+            "insert into eventing.dead_letter_replicas (consumer_group, owner, handler_version, seen_at)
+             values ('settlement', 'replica', $1, clock_timestamp())",
+        )
+        .bind(version)
+        .execute(&self.database.pool())
+        .await
+        .unwrap();
+    }
+
+    async fn serves_no_more(&self) {
+        sqlx::query("delete from eventing.dead_letter_replicas")
+            .execute(&self.database.pool())
+            .await
+            .unwrap();
+    }
+
     fn browser(&self) -> Browser {
         Browser::new(&self.routes)
     }
@@ -276,9 +295,21 @@ async fn a_replay_is_planned_and_begins_only_with_a_name_and_a_reason() {
     // One more letter, and the plan is another one: that is said, and the new plan is started instead.
     night.letter("pay_2", "2", "no").await;
     night.index().await;
+    night.serves("another-release").await;
+    let others = [
+        "2 letters match now, not 1 as planned",
+        "the handler is another-release now, not ",
+    ];
+    let looked_at_again = browser.get(&plan).await;
+    for change in others {
+        assert!(looked_at_again.text.contains(change), "{}", looked_at_again.text);
+    }
     let by = [("operator", "Ada <ops>"), ("reason", "the cause is \"gone\"")];
     let changed = browser.post(&start, &page.form_token(), &by).await;
     assert_eq!(changed.status, StatusCode::CONFLICT, "{}", changed.text);
+    for change in others {
+        assert!(changed.text.contains(change), "{}", changed.text);
+    }
     assert!(
         changed.text.contains("Plan: replay 2 letters"),
         "{}",
@@ -305,6 +336,7 @@ async fn a_replay_is_planned_and_begins_only_with_a_name_and_a_reason() {
         again.text
     );
 
+    night.serves_no_more().await;
     a_job_nobody_works_on(&mut browser, &job, &by).await;
     night.ends().await;
 }

@@ -53,6 +53,30 @@ async fn what_waits_behind_a_discarded_letter_goes_on_without_it() {
     member.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_of_many_aggregates_are_discarded_and_what_waits_behind_each_goes_on() {
+    const AGGREGATES: i64 = 120;
+    let stage = Stage::new(ordered()).await;
+    let script = Script::default();
+    for _ in 0..AGGREGATES {
+        let payment_no = PaymentNo::generate();
+        script.on(&payment_no, 1, &[Act::Dead]);
+        for sequence in 1..=2 {
+            stage.send_next(payment_no, sequence).await;
+        }
+    }
+    let member = stage.start(script);
+    stage.until_count("eventing.parked", AGGREGATES).await;
+    stage.letters(usize::try_from(AGGREGATES).unwrap()).await;
+
+    let said = stage.operate(&["discard", "--all"]).await.unwrap();
+    assert!(said.contains("120 of 120 letters discarded"), "{said}");
+    stage.until_count("applied", AGGREGATES).await;
+    assert!(stage.applied().await.iter().all(|(_, sequence)| *sequence == 2));
+    stage.until_count("eventing.parked", 0).await;
+    member.stop().await;
+}
+
 /// An event that cannot be decoded is dead before it is its turn; giving it up holds until its turn comes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_letter_that_is_discarded_before_its_turn_is_passed_over_when_it_comes() {

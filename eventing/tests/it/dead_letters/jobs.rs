@@ -3,11 +3,13 @@
 use eventing::dead_letters::{
     Action, Changed, Decision, Error, Filter, Job, JobState, Pace, Plan, Selection, Start, State,
 };
+use jiff::{SignedDuration, Timestamp};
 use schemas::PaymentNo;
 use uuid::Uuid;
 
 use crate::consuming::script::{Act, Script};
 use crate::consuming::stage::{Stage, unordered};
+use crate::support::broker::Record;
 use crate::support::eventually;
 
 pub(super) fn by(operator: &str) -> Decision {
@@ -127,6 +129,33 @@ async fn a_job_can_be_paused_resumed_and_cancelled_and_what_it_did_not_come_to_i
         ),
         ("alice", "a test", 6)
     );
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_is_in_the_audit_log_before_it_begins_and_goes_no_faster_than_its_rate() {
+    let stage = Stage::new(unordered()).await;
+    let script = Script::by_unique_key();
+    stage.dead(&script, 4, &[Act::Dead]).await;
+    let member = stage.start(script);
+    stage.letters(4).await;
+    let plan = stage.plan(Action::Replay, &Selection::all(), SLOW).await;
+    stage.begin(&plan).await;
+
+    let sent = stage.retried(1, 4).await;
+    let sent_at = |record: &Record| -> Timestamp {
+        let due_at_once = record.headers.text("eventing-not-before").unwrap();
+        due_at_once.parse().unwrap()
+    };
+    let (first, last) = (
+        sent.iter().map(sent_at).min().unwrap(),
+        sent.iter().map(sent_at).max().unwrap(),
+    );
+    let took = last.duration_since(first);
+    assert!(took >= SignedDuration::from_secs(3), "{took}");
+    let audit = stage.desk().audit(None, 10).await.unwrap().rows;
+    assert_eq!(audit.len(), 1);
+    assert!(audit[0].at <= first, "{audit:?} {first}");
     member.stop().await;
 }
 

@@ -10,10 +10,11 @@ mod many;
 mod preflight;
 mod replay;
 mod requested;
+mod selection;
 mod undo;
 
 use clap::Parser;
-use eventing::dead_letters::{Context, Desk, Error, cli::Command};
+use eventing::dead_letters::{Context, Desk, Error, Rehearsal, cli::Command};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -28,6 +29,15 @@ struct Cli {
 impl Stage {
     /// Runs `dead-letters` with these arguments, and answers what it prints.
     pub(crate) async fn dead_letters(&self, arguments: &[&str]) -> Result<String, Error> {
+        self.dead_letters_with(&[], arguments).await
+    }
+
+    /// The same in a binary that can try these handlers.
+    pub(crate) async fn dead_letters_with(
+        &self,
+        rehearsals: &[Box<dyn Rehearsal>],
+        arguments: &[&str],
+    ) -> Result<String, Error> {
         let command = Cli::try_parse_from([&["dead-letters"], arguments].concat())
             .unwrap()
             .command;
@@ -38,7 +48,7 @@ impl Stage {
                 &Context {
                     groups: &groups,
                     resources: &resources,
-                    rehearsals: &[],
+                    rehearsals,
                 },
                 &mut out,
             )

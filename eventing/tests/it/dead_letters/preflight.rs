@@ -1,5 +1,6 @@
 use eventing::dead_letters::{Selection, rehearsal};
 use schemas::PaymentNo;
+use serde_json::Value;
 
 use crate::consuming::script::{Act, Script};
 use crate::consuming::stage::{Stage, ordered, unordered};
@@ -33,6 +34,23 @@ async fn a_preflight_says_how_many_would_pass_now_and_changes_nothing() {
         .find(|outcome| outcome.outcome == "dead")
         .unwrap();
     assert_eq!((dead.letters, dead.error_class.as_deref()), (1, Some("never")));
+    let refused = stage.dead_letters(&["preflight", "--all"]).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("cannot try the handler"),
+        "{refused}"
+    );
+    // Whoever types it reads the same.
+    script.on(&payments[0], 1, &[Act::Dead]);
+    let said = stage
+        .dead_letters_with(&[rehearsal], &["preflight", "--all", "--json"])
+        .await
+        .unwrap();
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        (&said["letters"], &said["pass"]),
+        (&3.into(), &2.into()),
+        "{said}"
+    );
     assert_eq!(stage.count("noted").await, 0, "nothing is kept");
     assert_eq!(stage.count("eventing.replay_claims").await, 0);
     assert!(stage.listed().await.iter().all(|letter| letter["state"] == "new"));
