@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaResult;
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::{Assignment, PartitionId};
@@ -83,23 +83,34 @@ impl Lag {
     fn read(&self, consumer: &StreamConsumer<Context>) -> KafkaResult<HashMap<(String, i32), u64>> {
         let ids = self.assignment.ids();
         let committed = self.committed(consumer, &ids)?;
-        let mut lag = HashMap::with_capacity(ids.len());
-        for id in ids {
-            let Some(topic) = self.subscription.topic(id) else {
-                continue;
-            };
-            let (low, high) = consumer.fetch_watermarks(&topic.physical, id.partition, DEADLINE)?;
-            let position = self
-                .assignment
-                .position(id)
-                .or(committed.get(&id).copied())
-                .unwrap_or(low);
-            lag.insert(
-                (topic.name.clone(), id.partition),
-                u64::try_from(high - position).unwrap_or(0),
-            );
+        let position = |id: &PartitionId| self.assignment.position(*id).or(committed.get(id).copied());
+        let unread: Vec<PartitionId> = ids.iter().copied().filter(|id| position(id).is_none()).collect();
+        let starts = self.ask(consumer, &unread, Offset::Beginning)?;
+        let ends = self.ask(consumer, &ids, Offset::End)?;
+        let lag = ends.into_iter().filter_map(|(id, end)| {
+            let from = position(&id).or(starts.get(&id).copied())?;
+            let topic = self.subscription.topic(id)?;
+            let records = u64::try_from(end - from).unwrap_or(0);
+            Some(((topic.name.clone(), id.partition), records))
+        });
+        Ok(lag.collect())
+    }
+
+    /// Where partitions begin or end. Asked of all of them at once: a broker answers a connection's requests one after the other,
+    /// and this one is behind a fetch that waits for records, half a second each time.
+    fn ask(
+        &self,
+        consumer: &StreamConsumer<Context>,
+        ids: &[PartitionId],
+        which: Offset,
+    ) -> KafkaResult<HashMap<PartitionId, i64>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
         }
-        Ok(lag)
+        let mut list = self.subscription.list(ids);
+        list.set_all_offsets(which)?;
+        let answered = consumer.offsets_for_times(list, DEADLINE)?;
+        Ok(self.offsets(&answered))
     }
 
     /// What was committed of the partitions that have not moved since they were assigned.
@@ -117,16 +128,19 @@ impl Lag {
             return Ok(HashMap::new());
         }
         let committed = consumer.committed_offsets(self.subscription.list(&unmoved), DEADLINE)?;
-        let known = committed
-            .elements()
-            .into_iter()
-            .filter_map(|element| match element.offset() {
-                Offset::Offset(offset) => Some((
-                    self.subscription.id(element.topic(), element.partition())?,
-                    offset,
-                )),
-                _ => None,
-            });
-        Ok(known.collect())
+        Ok(self.offsets(&committed))
+    }
+
+    /// The offsets that an answer names.
+    fn offsets(&self, answer: &TopicPartitionList) -> HashMap<PartitionId, i64> {
+        let elements = answer.elements();
+        let named = elements.iter().filter_map(|element| match element.offset() {
+            Offset::Offset(offset) => Some((
+                self.subscription.id(element.topic(), element.partition())?,
+                offset,
+            )),
+            _ => None,
+        });
+        named.collect()
     }
 }
