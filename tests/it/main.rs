@@ -7,6 +7,7 @@ mod crashes;
 mod dashboard;
 mod dead_letters;
 mod dead_letters_pages;
+mod metrics;
 mod outages;
 mod payments;
 mod settlements;
