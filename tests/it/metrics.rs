@@ -58,7 +58,7 @@ fn scraped(text: &str) -> BTreeMap<String, Metric> {
     let mut metrics = BTreeMap::<String, Metric>::new();
     for line in text.lines() {
         if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|line| line.split_once(' ')) {
-            metrics.entry(name.to_owned()).or_default().kind = kind.to_owned();
+            kind.clone_into(&mut metrics.entry(name.to_owned()).or_default().kind);
             continue;
         }
         let Some((sample, labels)) = line.split_once('{').filter(|_| !line.starts_with('#')) else {

@@ -5,6 +5,7 @@ mod blocked;
 mod breaker;
 mod crash;
 mod infrastructure;
+mod lag;
 mod membership;
 mod ordered;
 mod poison;
