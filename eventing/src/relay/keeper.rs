@@ -118,6 +118,11 @@ impl Keeper {
         // Whatever was told while nobody listened is made good by looking.
         self.renew_at = Instant::now();
         self.pace.woke_up();
+        // The server may have crashed, and may have forgotten deletions that the floors rest on.
+        self.rising = Rising::new();
+        for held in self.held.values() {
+            held.state.raise(Floor::default());
+        }
         match self.keep_until_failure(control, hold, shutdown).await {
             Ok(never) => match never {},
             Err(end) => end,
@@ -329,6 +334,7 @@ impl Keeper {
             // It waits for a database that does not answer; what it has sent is sent again by the lane's next owner.
             self.tasks.shutdown().await;
         }
+        self.shared.producers.end().await;
         self.shared.metrics.lanes(0, None);
         // Over a connection of its own: the other may be what ended us.
         let name = self.shared.name;

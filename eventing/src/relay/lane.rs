@@ -1,6 +1,7 @@
 //! One lane's task: from taking the lane to giving it back or losing it.
 
 mod destinations;
+mod marks;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,9 +11,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use self::marks::Unmarked;
 use super::Shared;
 use super::connection::{ConnectionError, connect_lane};
 use super::failures::{is_about_the_record, is_consequence};
+use super::floor::Floor;
 use super::leases::Lease;
 use super::publisher::{Publisher, Refusal, Report};
 use super::rows::{Batch, Bounds, Row, Rows};
@@ -26,6 +29,8 @@ use crate::hold::Hold;
 const HELD_UP_AFTER: Duration = Duration::from_secs(5);
 /// How often a producer that does not settle is looked at.
 const LOOK_AT_PRODUCER_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether aggregates of the lane are still blocked.
+const LOOK_AT_BLOCKED_EVERY: Duration = Duration::from_secs(1);
 /// An idle lane looks for itself so often, whoever should have woken it.
 const LOOK_ANYWAY_AFTER: Duration = Duration::from_secs(2);
 
@@ -111,6 +116,8 @@ async fn relay_on_one_connection(
     let Some(connection) = stop.politely.run_until_cancelled(connect).await else {
         return Ok(());
     };
+    // A server that crashed may have forgotten what we deleted, so nothing is known of the low numbers any more.
+    state.raise(Floor::default());
     let session = Session {
         shared,
         lease,
@@ -120,7 +127,9 @@ async fn relay_on_one_connection(
         topics: Topics::new(shared.settings.unknown_topic_grace),
         hold,
         is_any_blocked: true,
+        is_in_trouble: false,
         suspects: 0,
+        unmarked: Unmarked::default(),
     };
     session.run().await
 }
@@ -136,19 +145,38 @@ struct Session<'a> {
     /// An aggregate of the lane may be blocked, so each batch has to be compared with those that are. Only the lane's owner
     /// blocks one.
     is_any_blocked: bool,
+    /// A record of this lane was refused, and it sends with a producer of its own until it is past it.
+    is_in_trouble: bool,
     /// How many rows are still to be sent one by one, because one of them made the broker refuse a whole batch.
     suspects: usize,
+    /// What is published and not yet marked.
+    unmarked: Unmarked,
 }
 
 impl Session<'_> {
     async fn run(mut self) -> Result<(), LaneError> {
-        let config = self.shared.producer_config();
+        let producers = &self.shared.producers;
         while !self.stop.politely.is_cancelled() {
-            let publisher = Publisher::new(&config, &self.shared.kafka).map_err(LaneError::Configuration)?;
-            let outcome = self.publish_with(&publisher).await;
-            publisher.discard().await;
+            let publisher =
+                Publisher::new(producers, &self.shared.kafka, self.lease.lane, self.is_in_trouble)
+                    .map_err(LaneError::Configuration)?;
+            let mut outcome = self.publish_with(&publisher).await;
+            if !matches!(outcome, Err(PublishError::Lane(_)))
+                && let Err(error) = self.mark().await
+            {
+                outcome = Err(error.into());
+            }
+            match &outcome {
+                Ok(()) | Err(PublishError::Lane(_) | PublishError::Kafka(_)) => {
+                    publisher.close(producers).await;
+                }
+                Err(PublishError::Refused { .. } | PublishError::Fatal(_) | PublishError::Stopped) => {
+                    publisher.discard(producers).await;
+                }
+            }
             match outcome {
-                Ok(()) | Err(PublishError::Stopped) => break,
+                Ok(()) => {}
+                Err(PublishError::Stopped) => break,
                 Err(PublishError::Lane(error)) => return Err(error),
                 Err(error) => self.pause_after(&error).await,
             }
@@ -157,12 +185,12 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Publishes batch after batch until the producer fails.
+    /// Publishes batch after batch until the producer fails, or is not the one to use any more.
     async fn publish_with(&mut self, publisher: &Publisher) -> Result<(), PublishError> {
         let mut looked_blocked_at = Instant::now();
         while !self.stop.politely.is_cancelled() {
             self.ask_for_held_topics(publisher).await?;
-            if self.is_any_blocked && looked_blocked_at.elapsed() > LOOK_AT_PRODUCER_EVERY {
+            if self.is_any_blocked && looked_blocked_at.elapsed() > LOOK_AT_BLOCKED_EVERY {
                 self.is_any_blocked = self.rows.is_any_blocked().await?;
                 looked_blocked_at = Instant::now();
             }
@@ -172,32 +200,47 @@ impl Session<'_> {
             let (rows, refused) = self.sort_out(publisher, rows).await?;
             if rows.is_empty() {
                 self.shared.health.working(self.lease.lane);
-                self.wait().await;
+                self.wait().await?;
                 continue;
             }
             self.shared.activity.worked(unannounced);
             let span = send_span(&rows);
             let count = self.publish(publisher, &rows, refused).instrument(span).await?;
+            if self.unmarked.are_many() || unannounced {
+                self.mark().await?;
+            }
             self.hold.reset();
             self.shared.health.working(self.lease.lane);
+            if publisher.is_alone && self.suspects == 0 {
+                self.is_in_trouble = false;
+                return Ok(());
+            }
             // If these were all, whatever else is committed has woken us already, or will.
             if count == rows.len() && !is_cut {
-                self.wait().await;
+                self.wait().await?;
             }
         }
         Ok(())
     }
 
-    /// Waits until there may be rows.
-    async fn wait(&self) {
-        self.state.set_idle(true);
-        let woken = self.shared.outbox.wakes().woken(self.lease.lane);
-        tokio::select! {
-            () = woken => {}
-            () = tokio::time::sleep(LOOK_ANYWAY_AFTER) => {}
-            () = self.stop.politely.cancelled() => {}
+    /// Waits until there may be rows, and marks what is due meanwhile.
+    async fn wait(&mut self) -> Result<(), LaneError> {
+        loop {
+            // Rows that are not marked would be found by whoever looks for rows.
+            self.state.set_idle(self.unmarked.is_empty());
+            let woken = self.shared.outbox.wakes().woken(self.lease.lane);
+            let is_marking = tokio::select! {
+                () = woken => false,
+                () = self.unmarked.due() => true,
+                () = tokio::time::sleep(LOOK_ANYWAY_AFTER) => false,
+                () = self.stop.politely.cancelled() => false,
+            };
+            self.state.set_idle(false);
+            if !is_marking {
+                return Ok(());
+            }
+            self.mark().await?;
         }
-        self.state.set_idle(false);
     }
 
     fn limit(&self) -> usize {
@@ -214,7 +257,8 @@ impl Session<'_> {
             bytes: self.shared.settings.batch_bytes as usize,
         };
         let held = self.topics.held(Instant::now());
-        self.rows.read(bounds, &held, self.state.floor()).await
+        let floor = self.state.floor();
+        self.rows.read(bounds, &held, floor, self.unmarked.seqs()).await
     }
 
     /// Takes rows of blocked aggregates out of the way, and keeps the others.
@@ -234,7 +278,7 @@ impl Session<'_> {
             .collect())
     }
 
-    /// Publishes one batch, and marks what became of it. Returns how many rows were published.
+    /// Publishes one batch, and keeps what became of it. Returns how many rows were published.
     async fn publish(
         &mut self,
         publisher: &Publisher,
@@ -250,8 +294,12 @@ impl Session<'_> {
         }
         let report = publisher.take_report();
         let failure = self.judge(rows, &report, &mut refused);
-        self.mark(rows, &report.published).await?;
-        self.set_aside(rows, &refused).await?;
+        self.note_published(rows, &report.published);
+        if !refused.is_empty() {
+            // An aggregate's earlier rows are gone when it is blocked.
+            self.mark().await?;
+            self.set_aside(rows, &refused).await?;
+        }
         settled?;
         failure.map_or(Ok(report.published.len()), Err)
     }
@@ -280,32 +328,6 @@ impl Session<'_> {
                 self.shared.health.holding(self.lease.lane, reason);
             }
         }
-    }
-
-    async fn mark(&mut self, rows: &[Row], published: &[usize]) -> Result<(), LaneError> {
-        if published.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<&Row> = published.iter().filter_map(|index| rows.get(*index)).collect();
-        let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
-        let marked = self.rows.mark(&seqs).await?;
-        crash_point("relay.mark.after");
-        if marked != seqs.len() as u64 {
-            if !self.rows.is_ours().await? {
-                return Err(LaneError::Lost);
-            }
-            tracing::error!(
-                published = seqs.len(),
-                marked,
-                "outbox rows vanished while their records were sent"
-            );
-        }
-        self.shared.vacuum.deleted(self.lease.lane, marked);
-        self.state.deleted();
-        self.shared
-            .metrics
-            .published(rows.into_iter(), self.shared.clock().now());
-        Ok(())
     }
 
     async fn set_aside(&mut self, rows: &[Row], refused: &[Refusal]) -> Result<(), LaneError> {
@@ -348,6 +370,7 @@ impl Session<'_> {
                 self.topics.forget(&row.topic);
             }
         }
+        self.is_in_trouble |= !is_consequence(first);
         if is_about_the_record(first) {
             if rows.len() == 1 {
                 self.suspects = self.suspects.saturating_sub(1);

@@ -10,8 +10,8 @@
 //!    a read the numbers of which no row can come any more.)
 //! 3. A row is deleted after its record was acknowledged, in a statement that checks the lease.
 //! 4. A producer never gives up on a record by itself. If it fails, it is thrown away with everything behind the failed
-//!    record, and a new one starts at the first row that is left. Each lane has its own, so that none has to answer for
-//!    another's records.
+//!    record, and a new one starts at the first row that is left. The lanes share one; a lane whose record failed has its own
+//!    until it is past it, so that the others have to answer for it once at most.
 //! 5. Two producers at once, a stale owner's and its successor's, can only duplicate: each sends an aggregate's events in
 //!    order and without a gap, from a row on that was not yet marked when it began.
 //!
@@ -26,6 +26,7 @@ mod keeper;
 mod lane;
 pub mod leases;
 mod metrics;
+mod producers;
 mod publisher;
 mod rows;
 mod span;
@@ -46,8 +47,10 @@ use uuid::Uuid;
 use self::health::Health;
 use self::keeper::Keeper;
 use self::metrics::Metrics;
+use self::producers::Producers;
 use self::state::Activity;
 use self::vacuum::Vacuum;
+use crate::outbox::LANES;
 use crate::{Clock, Condition, KafkaSettings, Outbox};
 
 /// How often the outbox is looked at for the gauges.
@@ -122,6 +125,7 @@ impl Relay {
 
     /// Relays until `shutdown`. While the database or Kafka is gone it holds, tries again, and says so in its condition.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), RelayError> {
+        let producers = Producers::new(self.producer_config());
         let shared = Arc::new(Shared {
             name: Uuid::now_v7(),
             database: (*self.pool.connect_options()).clone(),
@@ -129,6 +133,7 @@ impl Relay {
             metrics: Metrics::new(self.outbox.clock()),
             vacuum: Vacuum::default(),
             activity: Activity::new(),
+            producers,
             kafka: self.kafka,
             outbox: self.outbox,
             settings: self.settings,
@@ -142,6 +147,16 @@ impl Relay {
             Condition::Down(error.to_string()).publish(&self.condition);
         }
         outcome
+    }
+
+    fn producer_config(&self) -> rdkafka::ClientConfig {
+        let mut config = self.kafka.producer(&format!("{}-relay", self.outbox.service()));
+        // The queue takes a batch of every lane, so handing over never has to wait.
+        let messages = LANES * usize::from(self.settings.batch_rows);
+        config
+            .set("queue.buffering.max.messages", messages.max(10_000).to_string())
+            .set("queue.buffering.max.kbytes", "1048576");
+        config
     }
 }
 
@@ -158,19 +173,11 @@ struct Shared {
     metrics: Metrics,
     vacuum: Vacuum,
     activity: Activity,
+    producers: Producers,
 }
 
 impl Shared {
     fn clock(&self) -> &Clock {
         self.outbox.clock()
-    }
-
-    fn producer_config(&self) -> rdkafka::ClientConfig {
-        let mut config = self.kafka.producer(&format!("{}-relay", self.outbox.service()));
-        // The queue takes a whole batch, so handing over never has to wait.
-        config
-            .set("queue.buffering.max.messages", "100000")
-            .set("queue.buffering.max.kbytes", "1048576");
-        config
     }
 }

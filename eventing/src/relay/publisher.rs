@@ -1,31 +1,29 @@
-//! One producer, and what became of the records given to it.
+//! A lane's way to Kafka: hands a batch over to a producer, and learns what became of it.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::producer::{
-    BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
-};
-use rdkafka::{ClientConfig, ClientContext};
-use tokio::sync::Notify;
+use rdkafka::producer::{BaseRecord, Producer as _};
 
+use super::producers::{Pending, Producer, Producers, let_go, opaque};
 use super::rows::Row;
 use super::topics;
+use crate::outbox::Lane;
 use crate::{KafkaSettings, headers};
 
 /// Rows are handed over in a loop that does not wait; after so many, other tasks get their turn.
 const YIELD_EVERY: usize = 256;
 
-/// A producer that sends one batch at a time.
-///
-/// It is idempotent and gapless: an error that could leave a gap behind it stops it for good. After any failure it must be
-/// [discarded](Publisher::discard); what it still has under way can then only arrive as a duplicate.
+/// Sends one batch of a lane at a time. After any failure it must be [discarded](Publisher::discard); what it still has under
+/// way can then only arrive as a duplicate.
 pub(super) struct Publisher {
-    producer: ThreadedProducer<Deliveries>,
-    deliveries: Deliveries,
+    producer: Arc<Producer>,
+    /// No other lane uses the producer.
+    pub(super) is_alone: bool,
+    lane: Lane,
+    pending: Arc<Pending>,
     kafka: KafkaSettings,
 }
 
@@ -45,30 +43,24 @@ pub(super) struct Refusal {
     pub(super) reason: String,
 }
 
-/// Collects delivery reports; they come on the producer's own thread.
-#[derive(Clone)]
-struct Deliveries(Arc<Pending>);
-
-struct Pending {
-    /// Records without a report, plus one while records are still being handed over.
-    outstanding: AtomicUsize,
-    reports: Mutex<Vec<(usize, Option<RDKafkaErrorCode>)>>,
-    settled: Notify,
-    last_error: Mutex<Option<String>>,
-}
-
 impl Publisher {
-    pub(super) fn new(config: &ClientConfig, kafka: &KafkaSettings) -> KafkaResult<Self> {
-        let deliveries = Deliveries(Arc::new(Pending {
-            outstanding: AtomicUsize::new(0),
-            reports: Mutex::default(),
-            settled: Notify::new(),
-            last_error: Mutex::default(),
-        }));
-        let producer = ThreadedProducer::from_config_and_context(config, deliveries.clone())?;
+    /// For a lane, with the producer that the lanes share or with one of its own.
+    pub(super) fn new(
+        producers: &Producers,
+        kafka: &KafkaSettings,
+        lane: Lane,
+        is_alone: bool,
+    ) -> KafkaResult<Self> {
+        let producer = if is_alone {
+            producers.another()
+        } else {
+            producers.shared()
+        }?;
         Ok(Self {
+            pending: producer.pending(lane),
             producer,
-            deliveries,
+            is_alone,
+            lane,
             kafka: kafka.clone(),
         })
     }
@@ -84,7 +76,13 @@ impl Publisher {
             .filter_map(|refusal| rows.get(refusal.index))
             .map(Row::aggregate)
             .collect();
-        let pending = &*self.deliveries.0;
+        // Held until all are handed over: see `producers`.
+        let is_open = self.producer.is_open.read().await;
+        if !*is_open {
+            return Err(KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue));
+        }
+        let pending = &*self.pending;
+        pending.reports().clear();
         pending.outstanding.store(1, Ordering::Release);
         let mut outcome = Ok(());
         for (index, row) in rows.iter().enumerate() {
@@ -114,13 +112,13 @@ impl Publisher {
         let headers = headers::stored_to_kafka(&row.headers)
             .map_err(|error| HandOverError::Refused(format!("its headers cannot be read: {error}")))?;
         let topic = self.kafka.topic(&row.topic);
-        let record = BaseRecord::with_opaque_to(&topic, index)
+        let record = BaseRecord::with_opaque_to(&topic, opaque(self.lane, index))
             .key(row.key.as_bytes())
             .payload(&row.payload)
             .headers(headers);
-        self.deliveries.0.outstanding.fetch_add(1, Ordering::AcqRel);
-        self.producer.send(record).map_err(|(error, _)| {
-            self.deliveries.0.report_one();
+        self.pending.outstanding.fetch_add(1, Ordering::AcqRel);
+        self.producer.client.send(record).map_err(|(error, _)| {
+            self.pending.report_one();
             match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::MessageSizeTooLarge) => HandOverError::Refused(format!(
                     "too large: {} bytes are more than this service may produce",
@@ -133,7 +131,7 @@ impl Publisher {
 
     /// Waits until every record of the batch has been reported.
     pub(super) async fn settled(&self) {
-        let pending = &*self.deliveries.0;
+        let pending = &*self.pending;
         loop {
             let settled = pending.settled.notified();
             if pending.outstanding.load(Ordering::Acquire) == 0 {
@@ -145,7 +143,7 @@ impl Publisher {
 
     /// Takes the reports that have come for the batch.
     pub(super) fn take_report(&self) -> Report {
-        let reports = std::mem::take(&mut *lock(&self.deliveries.0.reports));
+        let reports = std::mem::take(&mut *self.pending.reports());
         reports
             .into_iter()
             .fold(Report::default(), |mut report, (index, error)| {
@@ -159,69 +157,44 @@ impl Publisher {
 
     /// The error that has stopped this producer for good, if one has.
     pub(super) fn fatal_error(&self) -> Option<String> {
-        self.producer
-            .client()
-            .fatal_error()
-            .map(|(code, text)| format!("{code}: {text}"))
+        let client = self.producer.client.client();
+        client.fatal_error().map(|(code, text)| format!("{code}: {text}"))
     }
 
     /// The last thing that the client complained about, which is why a batch does not settle.
     pub(super) fn last_error(&self) -> Option<String> {
-        lock(&self.deliveries.0.last_error).clone()
+        self.producer.last_error()
     }
 
     /// Asks the brokers whether a topic exists.
     pub(super) async fn topic_exists(&self, topic: &str) -> KafkaResult<bool> {
         let topic = self.kafka.topic(topic).into_owned();
-        let producer = self.producer.clone();
-        let answer = tokio::task::spawn_blocking(move || topics::exists(producer.client(), &topic)).await;
+        let client = self.producer.client.clone();
+        let answer = tokio::task::spawn_blocking(move || topics::exists(client.client(), &topic)).await;
         answer.unwrap_or(Err(KafkaError::MetadataFetch(RDKafkaErrorCode::Fail)))
     }
 
-    /// Throws away what is under way and ends the producer. Returns once it sends nothing any more.
-    pub(super) async fn discard(self) {
-        let discard = move || {
-            self.producer.purge(PurgeConfig::default().queue().inflight());
-            drop(self);
-        };
-        // It joins a thread and waits for its last reports: some 100 ms of blocking.
-        let _ = tokio::task::spawn_blocking(discard).await;
+    /// Whether all that was handed over is settled, and more could be.
+    fn is_sound(&self) -> bool {
+        self.pending.outstanding.load(Ordering::Acquire) == 0 && self.fatal_error().is_none()
+    }
+
+    /// Lets the producer go, if the others can go on with it.
+    pub(super) async fn close(self, producers: &Producers) {
+        if self.is_sound() {
+            let_go(self.producer).await;
+        } else {
+            self.discard(producers).await;
+        }
+    }
+
+    /// Throws away what the producer has under way, the other lanes' too. Returns once it is sent no more.
+    pub(super) async fn discard(self, producers: &Producers) {
+        producers.discard(self.producer).await;
     }
 }
 
 enum HandOverError {
     Refused(String),
     Failed(KafkaError),
-}
-
-impl Pending {
-    fn report_one(&self) {
-        if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.settled.notify_one();
-        }
-    }
-}
-
-impl ClientContext for Deliveries {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "the relay's producer complains");
-        *lock(&self.0.last_error) = Some(reason.to_owned());
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
-        let error = result
-            .as_ref()
-            .err()
-            .map(|(error, _)| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown));
-        lock(&self.0.reports).push((index, error));
-        self.0.report_one();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

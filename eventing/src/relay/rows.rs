@@ -73,12 +73,13 @@ impl Rows {
     /// It starts from the bottom every time and sees whatever is committed, so a row that commits late is not missed; the
     /// floor only spares it what cannot come back. Rows of an aggregate are numbered in the order of their commits (they are
     /// inserted under its lock), so whichever of them one snapshot shows are its first unsent ones, without a gap. Without the
-    /// lease there are none, which spares others our duplicates.
+    /// lease there are none, which spares others our duplicates. Those that `were_sent` are passed over.
     pub(super) async fn read(
         &mut self,
         bounds: Bounds,
         held_topics: &[String],
         floor: Floor,
+        were_sent: &[i64],
     ) -> Result<Batch, ConnectionError> {
         let mut found = sqlx::query!(
             "select seq, topic, key, payload, headers, created_at
@@ -98,7 +99,7 @@ impl Rows {
             floor.releases,
             floor.seq,
             held_topics,
-            i64::try_from(bounds.rows).unwrap_or(i64::MAX),
+            i64::try_from(bounds.rows + were_sent.len()).unwrap_or(i64::MAX),
         )
         .fetch(&mut self.connection);
         let mut batch = Batch::default();
@@ -108,7 +109,7 @@ impl Rows {
                 // The rest is read and dropped, which is rare, and bounds our memory without a sum over every batch.
                 if bytes >= bounds.bytes {
                     batch.is_cut = true;
-                } else {
+                } else if !were_sent.contains(&row.seq) {
                     let row = Row {
                         seq: row.seq,
                         topic: row.topic,

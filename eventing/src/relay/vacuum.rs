@@ -14,6 +14,9 @@ use crate::outbox::{LANES, Lane};
 
 /// So many index entries fit in some 30 blocks, which a poll passes over in microseconds.
 const AFTER_ROWS: u64 = 10_000;
+/// Vacuum reads the partition, which may hold a long backlog; it waits for so many deleted rows per block of it, so that what it
+/// takes stays a fraction of what deleting them took. A block holds some eight rows or more.
+const AFTER_ROWS_PER_BLOCK: u64 = 2;
 /// At full rate the rows of this time are still few enough to pass over, and vacuum takes a fraction of it.
 const AT_MOST_EVERY: Duration = Duration::from_secs(2);
 
@@ -42,7 +45,8 @@ impl Vacuum {
             self.due.notified().await;
             tokio::time::sleep_until(not_before).await;
             for (lane, deleted) in Lane::all().zip(&self.deleted) {
-                if deleted.load(Ordering::Acquire) >= AFTER_ROWS {
+                let rows = deleted.load(Ordering::Acquire);
+                if rows >= AFTER_ROWS && is_worth_it(pool, lane, rows).await {
                     deleted.store(0, Ordering::Release);
                     vacuum(pool, lane).await;
                 }
@@ -50,6 +54,18 @@ impl Vacuum {
             not_before = Instant::now() + AT_MOST_EVERY;
         }
     }
+}
+
+/// Whether so many deleted rows are enough for the size that the partition has.
+async fn is_worth_it(pool: &PgPool, lane: Lane, rows: u64) -> bool {
+    let blocks = sqlx::query_scalar!(
+        r#"select pg_relation_size(format('eventing.outbox_%s', $1::smallint)::regclass)
+                  / current_setting('block_size')::bigint as "blocks!""#,
+        lane.number(),
+    )
+    .fetch_one(pool)
+    .await;
+    blocks.is_ok_and(|blocks| rows >= AFTER_ROWS_PER_BLOCK * blocks.unsigned_abs())
 }
 
 /// Vacuums a lane's partition. Whoever is vacuuming it already does what we want. A role that may not vacuum gets a warning, and

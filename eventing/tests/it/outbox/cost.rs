@@ -182,3 +182,36 @@ async fn what_an_operator_brings_back_under_a_low_number_is_published() {
         [1]
     );
 }
+
+#[tokio::test]
+async fn what_a_crash_of_the_server_brings_back_is_published_once_more() {
+    let world = World::new().await;
+    let payment_no = PaymentNo::generate();
+    world.commit(payment_no).await;
+    world
+        .pool
+        .execute("create table kept as select * from eventing.outbox")
+        .await
+        .unwrap();
+    let relay = world.start_relay();
+    until_low_numbers_are_left_behind(&world).await;
+
+    // When the deletion, which did not wait for the disk, is forgotten, and all connections are lost.
+    world
+        .pool
+        .execute("insert into eventing.outbox select * from kept")
+        .await
+        .unwrap();
+    world
+        .pool
+        .execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and application_name like '% relay'",
+        )
+        .await
+        .unwrap();
+    world.until_published().await;
+    relay.stop().await;
+    let twice = world.records(5_003).await;
+    assert_eq!(first_occurrences(&twice)[&payment_no.to_string()], [1]);
+}

@@ -1,26 +1,58 @@
-//! What a service does that publishes: a transaction that makes a payment, with the event or without it.
+//! What a service does that publishes: the gateway's own transaction that creates a payment, with the event or without it.
+//!
+//! Its tables, with their indexes and constraints, are the gateway's, and so are its statements: it finds the customer, keeps the
+//! idempotency key, and inserts the payment.
 
 use anyhow::Result;
 use eventing::headers::{CloudEvent, RecordHeaders};
 use eventing::outbox::Appended;
 use eventing::{Clock, Outbox};
+use jiff_sqlx::ToSqlx as _;
 use schemas::payment::{PaymentEvent, PaymentEventType, PaymentStatus};
 use schemas::{Currency, DomainEvent as _, EventId, MerchantId, PaymentNo};
 use sqlx::{Executor as _, PgPool};
 use uuid::Uuid;
 
-/// The tables of a purchase: as a gateway's, an idempotency row and a payment with two indexes.
+/// Stands for every hash and every sealed address.
+const DIGEST: [u8; 32] = [7; 32];
+/// Merchants, each with one customer who comes back.
+const MERCHANTS: u128 = 1_000;
+
+/// The gateway's tables, with merchants and customers.
 pub(crate) async fn create_tables(pool: &PgPool) -> Result<()> {
-    pool.execute(
-        "create table if not exists idempotency (
-             key uuid primary key, request_sha256 bytea not null, created_at timestamptz not null default now()
-         );
-         create table if not exists payments (
-             payment_no uuid primary key, merchant_id uuid not null, amount bigint not null, currency text not null,
-             status text not null, sequence bigint not null, created_at timestamptz not null default now()
-         );
-         create index if not exists payments_merchant on payments (merchant_id, created_at);",
+    for migration in [
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../payment-gateway/migrations/0001_merchants.sql"
+        )),
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../payment-gateway/migrations/0002_payments.sql"
+        )),
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../payment-gateway/migrations/0003_idempotency.sql"
+        )),
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../payment-gateway/migrations/0004_payments_by_customer.sql"
+        )),
+    ] {
+        pool.execute(migration).await?;
+    }
+    let ids: Vec<Uuid> = (1..=MERCHANTS).map(Uuid::from_u128).collect();
+    sqlx::query(
+        "with merchant as (
+             insert into merchants (id, name, email, status, webhook_secret, created_at, updated_at)
+             select id, 'a merchant', 'a@merchant.example', 'active', $2, now(), now() from unnest($1::uuid[]) as id
+             returning id
+         )
+         insert into customers (id, merchant_id, email, email_digest, created_at)
+         select id, id, $2, $2, now() from merchant",
     )
+    .bind(ids)
+    .bind(&DIGEST[..])
+    .execute(pool)
     .await?;
     Ok(())
 }
@@ -71,21 +103,46 @@ pub(crate) struct Purchase {
 
 /// Makes a payment in one transaction, and publishes its event if there is an outbox.
 pub(crate) async fn purchase(pool: &PgPool, clock: &Clock, outbox: Option<&Outbox>) -> Result<Purchase> {
-    let event = event(clock)?;
+    let mut event = event(clock)?;
+    let merchant = Uuid::from_u128(event.event_id.uuid().as_u128() % MERCHANTS + 1);
+    event.merchant_id = MerchantId::from_uuid(merchant);
+    event.order_no = event.event_id.uuid().to_string();
+    let now = clock.now().to_sqlx();
     let mut tx = pool.begin().await?;
-    sqlx::query("insert into idempotency (key, request_sha256) values ($1, $2)")
-        .bind(event.event_id.uuid())
-        .bind(&[7_u8; 32][..])
-        .execute(&mut *tx)
-        .await?;
+    let customer: Uuid =
+        sqlx::query_scalar("select id from customers where merchant_id = $1 and email_digest = $2")
+            .bind(merchant)
+            .bind(&DIGEST[..])
+            .fetch_one(&mut *tx)
+            .await?;
     sqlx::query(
-        "insert into payments (payment_no, merchant_id, amount, currency, status, sequence)
-         values ($1, $2, $3, $4, 'pending', 1)",
+        "insert into idempotency_keys (merchant_id, method, path, key, request_hash, resource_id, claimed_until, created_at)
+         values ($1, 'POST', '/api/v1/payments', $2, $3, $4, $5, $5)
+         on conflict on constraint idempotency_keys_pkey do nothing",
+    )
+    .bind(merchant)
+    .bind(&event.order_no)
+    .bind(&DIGEST[..])
+    .bind(event.payment_no.uuid())
+    .bind(now)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "insert into payments (id, merchant_id, order_no, customer_id, channel, amount, currency, payment_method,
+                               description, metadata, notify_url, request_hash, status, sequence, psp_attempts,
+                               psp_posted_at, next_check_at, created_at, updated_at)
+         values ($1, $2, $3, $4, 'stripe', $5, $6, 'card', 'an order', '{}', 'https://merchant.example/notices', $7,
+                 'pending', 1, 1, $8, $8, $8, $8)
+         on conflict on constraint payments_order_no_once do nothing",
     )
     .bind(event.payment_no.uuid())
-    .bind(event.merchant_id.uuid())
+    .bind(merchant)
+    .bind(&event.order_no)
+    .bind(customer)
     .bind(event.amount)
     .bind(event.currency.code())
+    .bind(&DIGEST[..])
+    .bind(now)
     .execute(&mut *tx)
     .await?;
     let appended = match outbox {
