@@ -157,6 +157,17 @@ async fn forget(pool: &PgPool, group: &str, partition: i32, first_kept: i64) -> 
     )
     .execute(&mut *tx)
     .await?;
+    if forgotten.rows_affected() > 0 {
+        sqlx::query!(
+            "update eventing.dead_letter_states set fingerprint = null
+             where consumer_group = $1 and letter_partition = $2 and letter_offset < $3 and fingerprint is not null",
+            group,
+            partition,
+            first_kept,
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
     if first_kept == i64::MAX {
         sqlx::query!(
             "delete from eventing.dead_letter_positions where consumer_group = $1 and letter_partition = $2",
@@ -176,6 +187,8 @@ pub(crate) async fn rebuild(
     resources: &Resources,
     by: &Decision,
 ) -> Result<u64, Error> {
+    // What is not on the topic any more is forgotten for good first.
+    reconcile(group, resources).await?;
     let now = resources.clock.now();
     let mut tx = resources.pool.begin().await?;
     // The positions' locks come first, as in `extend`.

@@ -67,10 +67,13 @@ pub(crate) async fn take_letters(
                  order by letter_partition, letter_offset
              ), taken as (
                  insert into eventing.dead_letter_states as s
-                     (consumer_group, letter_partition, letter_offset, state, job_id, changed_at)
-                 select $1, letter_partition, letter_offset, 'taken', $2, $6 from chosen
+                     (consumer_group, letter_partition, letter_offset, state, job_id, changed_at, fingerprint)
+                 select $1, letter_partition, letter_offset, 'taken', $2, $6, d.fingerprint from chosen
+                 join eventing.dead_letters d using (letter_partition, letter_offset)
+                 where d.consumer_group = $1
                  on conflict on constraint dead_letter_states_pkey do update
-                     set state = excluded.state, job_id = excluded.job_id, changed_at = excluded.changed_at
+                     set state = excluded.state, job_id = excluded.job_id, changed_at = excluded.changed_at,
+                         fingerprint = excluded.fingerprint
                      where $7 and s.state = 'replayed'
                  returning s.letter_partition, s.letter_offset
              )

@@ -3,6 +3,7 @@ use schemas::PaymentNo;
 
 use crate::consuming::script::{Act, Script};
 use crate::consuming::stage::{Stage, unordered};
+use crate::support::broker;
 
 /// A process that dies between writing a letter and committing the offset of its record writes it again.
 #[tokio::test(flavor = "multi_thread")]
@@ -71,6 +72,13 @@ async fn an_index_that_is_built_anew_leaves_what_was_done_alone() {
     assert_eq!(stage.in_state(State::Discarded).await, 1);
     assert_eq!(stage.in_state(State::Replayed).await, 1);
     assert_eq!(stage.in_state(State::New).await, 1);
+    let groups = stage.desk().groups().await.unwrap();
+    assert_eq!(groups.len(), 1, "{groups:?}");
+    let counted = &groups[0];
+    assert_eq!(
+        (counted.letters, counted.new, counted.replayed, counted.discarded),
+        (3, 1, 1, 1)
+    );
 
     // The member's own reading of the topic notices, and goes on.
     let payment_no = PaymentNo::generate();
@@ -90,6 +98,38 @@ async fn an_index_that_is_built_anew_leaves_what_was_done_alone() {
         stage.count("eventing.dead_letters").await == 4
     })
     .await;
+    member.stop().await;
+}
+
+/// Retention is without end unless someone sets it, or deletes records.
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_are_no_longer_on_their_topic_are_counted_no_more_and_what_was_done_is_kept() {
+    let stage = Stage::new(unordered()).await;
+    let script = Script::by_unique_key();
+    let dies = async || {
+        let payment_no = PaymentNo::generate();
+        script.on(&payment_no, 1, &[Act::Dead]);
+        stage.send_next(payment_no, 1).await;
+    };
+    let member = stage.start(script.clone());
+    for _ in 0..3 {
+        dies().await;
+    }
+    stage.letters(3).await;
+    stage.operate(&["discard", "--all"]).await.unwrap();
+    broker::delete_records(&stage.kafka, &stage.group.dead_letter_topic()).await;
+    crate::support::eventually("they are forgotten", async || stage.listed().await.is_empty()).await;
+    assert!(stage.desk().groups().await.unwrap().is_empty());
+    assert_eq!(stage.count("eventing.dead_letter_states").await, 3);
+
+    dies().await;
+    crate::support::eventually("there is another", async || stage.listed().await.len() == 1).await;
+    let groups = stage.desk().groups().await.unwrap();
+    assert_eq!(
+        (groups[0].letters, groups[0].new, groups[0].discarded),
+        (1, 1, 0),
+        "{groups:?}"
+    );
     member.stop().await;
 }
 

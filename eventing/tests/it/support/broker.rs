@@ -55,6 +55,21 @@ pub(crate) async fn create_topic(kafka: &KafkaSettings, name: &str, config: &[(&
     }
 }
 
+/// Deletes all records that a topic holds now.
+pub(crate) async fn delete_records(kafka: &KafkaSettings, name: &str) {
+    let admin: AdminClient<DefaultClientContext> = kafka.client("test-admin").create().unwrap();
+    let mut all = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        all.add_partition_offset(&kafka.topic(name), partition, Offset::End)
+            .unwrap();
+    }
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+    let deleted = admin.delete_records(&all, &options).await.unwrap();
+    for partition in deleted.elements() {
+        partition.error().unwrap();
+    }
+}
+
 /// Reads a topic from its beginning until it holds `count` records, and then what else is there.
 pub(crate) async fn read_topic(kafka: &KafkaSettings, name: &str, count: usize) -> Vec<Record> {
     let (kafka, name) = (kafka.clone(), name.to_owned());
