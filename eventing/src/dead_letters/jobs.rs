@@ -57,20 +57,19 @@ pub(crate) async fn take_letters(
 ) -> Result<u64, sqlx::Error> {
     let mut taken = 0;
     for chunk in matching.letters.chunks(CHUNK) {
-        let partitions: Vec<i32> = chunk.iter().map(|(id, _)| id.partition).collect();
-        let offsets: Vec<i64> = chunk.iter().map(|(id, _)| id.offset).collect();
-        let canary: Vec<bool> = chunk.iter().map(|(_, canary)| *canary).collect();
+        let partitions: Vec<i32> = chunk.iter().map(|letter| letter.id.partition).collect();
+        let offsets: Vec<i64> = chunk.iter().map(|letter| letter.id.offset).collect();
+        let canary: Vec<bool> = chunk.iter().map(|letter| letter.goes_first).collect();
+        let fingerprints: Vec<&str> = chunk.iter().map(|letter| &*letter.fingerprint).collect();
         let inserted = sqlx::query!(
             "with chosen as (
-                 select * from unnest($3::integer[], $4::bigint[], $5::boolean[])
-                     as c (letter_partition, letter_offset, canary)
+                 select * from unnest($3::integer[], $4::bigint[], $5::boolean[], $8::text[])
+                     as c (letter_partition, letter_offset, canary, fingerprint)
                  order by letter_partition, letter_offset
              ), taken as (
                  insert into eventing.dead_letter_states as s
                      (consumer_group, letter_partition, letter_offset, state, job_id, changed_at, fingerprint)
-                 select $1, letter_partition, letter_offset, 'taken', $2, $6, d.fingerprint from chosen
-                 join eventing.dead_letters d using (letter_partition, letter_offset)
-                 where d.consumer_group = $1
+                 select $1, letter_partition, letter_offset, 'taken', $2, $6, fingerprint from chosen
                  on conflict on constraint dead_letter_states_pkey do update
                      set state = excluded.state, job_id = excluded.job_id, changed_at = excluded.changed_at,
                          fingerprint = excluded.fingerprint
@@ -87,6 +86,7 @@ pub(crate) async fn take_letters(
             &canary,
             new.plan.made_at.to_sqlx() as _,
             matches!(selection, Selection::Again(_)),
+            &fingerprints as _,
         )
         .execute(&mut *tx)
         .await?;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
@@ -24,14 +25,23 @@ const MAX_REASONS: usize = 20;
 /// The letters of a selection, and what is known of them together.
 #[derive(Debug, Default)]
 pub(crate) struct Matching {
-    /// What a job would take, in the order of the topic, and whether a letter is of the canary.
-    pub(crate) letters: Vec<(LetterId, bool)>,
+    /// What a job would take, in the order of the topic.
+    pub(crate) letters: Vec<Match>,
     pub(crate) keys: usize,
     pub(crate) oldest: Option<Timestamp>,
     pub(crate) newest: Option<Timestamp>,
     pub(crate) failures: Vec<PlannedFailure>,
     pub(crate) left_out: Vec<LeftOut>,
     pub(crate) digest: String,
+}
+
+/// A letter that a job would take.
+#[derive(Debug)]
+pub(crate) struct Match {
+    pub(crate) id: LetterId,
+    /// It is of the canary.
+    pub(crate) goes_first: bool,
+    pub(crate) fingerprint: Arc<str>,
 }
 
 impl Matching {
@@ -47,7 +57,8 @@ struct Gathering {
     hasher: RandomState,
     keys: HashSet<u64>,
     failures: HashMap<(String, String), u64>,
-    canary: HashMap<String, u32>,
+    /// By fingerprint, how many letters are of the canary.
+    canary: HashMap<Arc<str>, u32>,
     left_out: BTreeMap<String, u64>,
     digest: Sha256,
 }
@@ -209,10 +220,18 @@ impl Gathering {
                 .newest
                 .map_or(row.died_at, |newest| newest.max(row.died_at)),
         );
-        let of_kind = self.canary.entry(row.fingerprint.clone()).or_default();
+        let fingerprint = match self.canary.get_key_value(row.fingerprint.as_str()) {
+            Some((known, _)) => Arc::clone(known),
+            None => Arc::from(row.fingerprint.as_str()),
+        };
+        let of_kind = self.canary.entry(Arc::clone(&fingerprint)).or_default();
         let goes_first = *of_kind < canary;
         *of_kind += u32::from(goes_first);
-        matching.letters.push((row.id, goes_first));
+        matching.letters.push(Match {
+            id: row.id,
+            goes_first,
+            fingerprint,
+        });
         *self
             .failures
             .entry((row.fingerprint, row.error_class))

@@ -92,7 +92,7 @@ pub(crate) async fn preflight(
     let mut connection = resources.pool.acquire().await?;
     let matching = matching(&mut connection, &group.name, Action::Replay, selection, 0).await?;
     drop(connection);
-    let mut ids: Vec<LetterId> = matching.letters.iter().map(|(id, _)| *id).collect();
+    let mut ids: Vec<LetterId> = matching.letters.iter().map(|letter| letter.id).collect();
     if ids.is_empty() {
         return Err(Error::Refused("no letter matches; nothing was tried".to_owned()));
     }
