@@ -4,7 +4,7 @@
 //! events appear in the order of their sequence, with no gap. It rests on five things:
 //!
 //! 1. An aggregate is in one lane, and a lane is relayed by whoever holds its lease: one task, which sends a batch, waits for
-//!    all acknowledgements, marks it, and reads again.
+//!    all acknowledgements, marks it, and reads again. (A few rows it marks a moment later; until then it reads past them.)
 //! 2. One statement, hence one snapshot, reads all visible rows of the lane from the bottom, by `seq`. There is no cursor that a
 //!    late commit could fall behind, and no gate that a long transaction could hold shut. (The `floor` is neither: it spares
 //!    a read the numbers of which no row can come any more.)
