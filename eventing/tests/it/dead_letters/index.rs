@@ -1,9 +1,11 @@
+use eventing::consumer::ConsumerGroup;
 use eventing::dead_letters::State;
 use schemas::PaymentNo;
+use schemas::catalogue::PAYMENTS;
 
 use crate::consuming::script::{Act, Script};
-use crate::consuming::stage::{Stage, unordered};
-use crate::support::broker;
+use crate::consuming::stage::{Stage, TIERS, unordered};
+use crate::support::{broker, eventually, metrics};
 
 /// A process that dies between writing a letter and committing the offset of its record writes it again.
 #[tokio::test(flavor = "multi_thread")]
@@ -82,7 +84,7 @@ async fn an_index_that_is_built_anew_leaves_what_was_done_alone() {
 
     // The member's own reading of the topic notices, and goes on.
     let payment_no = PaymentNo::generate();
-    crate::support::eventually("the index follows", async || {
+    eventually("the index follows", async || {
         stage.desk().behind().await.unwrap() == 0
     })
     .await;
@@ -94,8 +96,37 @@ async fn an_index_that_is_built_anew_leaves_what_was_done_alone() {
             &eventing::headers::RecordHeaders::new(),
         )
         .await;
-    crate::support::eventually("the serving replica takes it up", async || {
+    eventually("the serving replica takes it up", async || {
         stage.count("eventing.dead_letters").await == 4
+    })
+    .await;
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_to_which_nothing_was_done_are_measured() {
+    metrics::collect();
+    let name = format!("group-{}", uuid::Uuid::new_v4().simple());
+    let stage = Stage::new(ConsumerGroup::unordered(&name, [PAYMENTS.name]).tiers(TIERS)).await;
+    let script = Script::by_unique_key();
+    for _ in 0..4 {
+        let payment_no = PaymentNo::generate();
+        script.on(&payment_no, 1, &[Act::Dead]);
+        stage.send_next(payment_no, 1).await;
+    }
+    let member = stage.start(script.clone());
+    stage.letters(4).await;
+    let listed = stage.listed().await;
+    let id = |letter: usize| listed[letter]["id"].as_str().unwrap().to_owned();
+    stage.operate(&["discard", &id(0)]).await.unwrap();
+    stage.operate(&["replay", &id(1)]).await.unwrap();
+    member.stop().await;
+
+    // It counts when it begins to serve.
+    let member = stage.start(script);
+    let group = format!("group=\"{name}\"");
+    eventually("two are shown as open", async || {
+        metrics::shows("eventing_dead_letters_open", &[&group], "2")
     })
     .await;
     member.stop().await;
@@ -118,12 +149,12 @@ async fn letters_that_are_no_longer_on_their_topic_are_counted_no_more_and_what_
     stage.letters(3).await;
     stage.operate(&["discard", "--all"]).await.unwrap();
     broker::delete_records(&stage.kafka, &stage.group.dead_letter_topic()).await;
-    crate::support::eventually("they are forgotten", async || stage.listed().await.is_empty()).await;
+    eventually("they are forgotten", async || stage.listed().await.is_empty()).await;
     assert!(stage.desk().groups().await.unwrap().is_empty());
     assert_eq!(stage.count("eventing.dead_letter_states").await, 3);
 
     dies().await;
-    crate::support::eventually("there is another", async || stage.listed().await.len() == 1).await;
+    eventually("there is another", async || stage.listed().await.len() == 1).await;
     let groups = stage.desk().groups().await.unwrap();
     assert_eq!(
         (groups[0].letters, groups[0].new, groups[0].discarded),
