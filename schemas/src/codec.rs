@@ -57,28 +57,48 @@ pub fn encode<E: DomainEvent>(event: &E) -> Result<Vec<u8>, CodecError> {
 
 /// The event in an Avro body of `topic` that was written with `writer_schema`.
 pub fn decode(topic: &str, writer_schema: &Schema, body: &[u8]) -> Result<Event, CodecError> {
-    let carries = |candidate: &Topic| candidate.name == topic;
-    if carries(&PAYMENTS) {
-        Ok(Event::Payment(Box::new(decode_as(writer_schema, body)?)))
-    } else if carries(&SETTLEMENTS) {
-        Ok(Event::Settlement(Box::new(decode_as(writer_schema, body)?)))
-    } else if carries(&WITHDRAWALS) {
-        Ok(Event::Withdrawal(Box::new(decode_as(writer_schema, body)?)))
-    } else {
-        Err(CodecError::UnknownTopic(topic.chars().take(255).collect()))
-    }
+    Decoder::new(writer_schema)?.decode(topic, body)
 }
 
 /// The event of a known type in an Avro body that was written with `writer_schema`.
-pub fn decode_as<E: DeserializeOwned>(writer_schema: &Schema, mut body: &[u8]) -> Result<E, CodecError> {
-    let reader = GenericDatumReader::builder(writer_schema)
-        .human_readable(true)
-        .build()?;
-    let event = reader.read_deser(&mut body)?;
-    if body.is_empty() {
-        Ok(event)
-    } else {
-        Err(CodecError::TrailingBytes(body.len()))
+pub fn decode_as<E: DeserializeOwned>(writer_schema: &Schema, body: &[u8]) -> Result<E, CodecError> {
+    Decoder::new(writer_schema)?.decode_as(body)
+}
+
+/// Decodes bodies that were written with the same schema: what there is to find out about that costs as much as an event.
+pub struct Decoder<'s>(GenericDatumReader<'s>);
+
+impl<'s> Decoder<'s> {
+    /// For bodies that were written with this schema.
+    pub fn new(writer_schema: &'s Schema) -> Result<Self, CodecError> {
+        let reader = GenericDatumReader::builder(writer_schema)
+            .human_readable(true)
+            .build()?;
+        Ok(Self(reader))
+    }
+
+    /// The event in a body of `topic`.
+    pub fn decode(&self, topic: &str, body: &[u8]) -> Result<Event, CodecError> {
+        let carries = |candidate: &Topic| candidate.name == topic;
+        if carries(&PAYMENTS) {
+            Ok(Event::Payment(Box::new(self.decode_as(body)?)))
+        } else if carries(&SETTLEMENTS) {
+            Ok(Event::Settlement(Box::new(self.decode_as(body)?)))
+        } else if carries(&WITHDRAWALS) {
+            Ok(Event::Withdrawal(Box::new(self.decode_as(body)?)))
+        } else {
+            Err(CodecError::UnknownTopic(topic.chars().take(255).collect()))
+        }
+    }
+
+    /// The event of a known type in a body.
+    pub fn decode_as<E: DeserializeOwned>(&self, mut body: &[u8]) -> Result<E, CodecError> {
+        let event = self.0.read_deser(&mut body)?;
+        if body.is_empty() {
+            Ok(event)
+        } else {
+            Err(CodecError::TrailingBytes(body.len()))
+        }
     }
 }
 
