@@ -4,10 +4,12 @@
 mod partition;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use schemas::Event;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -15,14 +17,16 @@ use super::record::Record;
 use partition::Partition;
 
 /// Records of one partition between its position and the last one read, beyond which it is paused. A held record keeps the
-/// position back while others go on, so this also bounds what is read again after a crash.
-const MAX_SPAN: usize = 5_000;
+/// position back while others go on, so this also bounds what is read again after a crash. More than a member has in hand, or
+/// a partition that is read in one go would be paused for nothing.
+const MAX_SPAN: usize = 20_000;
 
-/// Records that wait for a worker, beyond which reading pauses; it goes on below half of it.
-const MAX_QUEUED: usize = 4_000;
+/// Bytes of what a member has in hand.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of them.
-const MAX_QUEUED_BYTES: usize = 32 * 1024 * 1024;
+/// How long reading just waits while too much is in hand. After that, partitions are paused, and reading goes on for what else
+/// comes that way: news of the group, which would take a silent member for dead.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A topic by its place in the subscription, and a partition of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,23 +44,42 @@ pub(crate) struct Job {
     /// Cancelled when the partition goes to another member, or this one shuts down.
     pub(crate) stop: CancellationToken,
     pub(crate) record: Record,
+    /// What is in the record, if it was decoded when it was read.
+    pub(crate) event: Option<Event>,
     bytes: usize,
 }
 
-/// What becomes of a record that was read.
+/// A record that was read.
 #[derive(Debug)]
-pub(crate) enum Admission {
-    /// To a worker.
-    Ready(Job),
-    /// It is not due yet, or stands behind one that is not. Its partition is to be paused.
-    Waits,
-    /// It was read before, or its partition is not ours any more.
-    Ignored,
+pub(crate) struct Read {
+    pub(crate) partition: PartitionId,
+    pub(crate) record: Record,
+    pub(crate) event: Option<Event>,
+    /// When its retry tier lets it go.
+    pub(crate) due: Option<Timestamp>,
+    /// The [`Assignment::generation`] that it was read under.
+    pub(crate) generation: u64,
 }
 
+/// What becomes of records that were read. Those that were read before, or whose partition is not ours any more, are left out.
 #[derive(Debug, Default)]
+pub(crate) struct Admitted {
+    /// To the workers.
+    pub(crate) jobs: Vec<Job>,
+    /// When the first of those is due that have to wait, if any has. Their partitions are to be paused.
+    pub(crate) next_due: Option<Timestamp>,
+    /// Whether partitions have to be paused.
+    pub(crate) pauses: bool,
+}
+
+/// What a member has: its partitions, and the records in hand, from when they are read until a worker is done with them.
+#[derive(Debug)]
 pub(crate) struct Assignment {
+    /// Records in hand, beyond which reading stops until it is half.
+    max_records: usize,
     state: Mutex<State>,
+    /// How many partitions were ever assigned.
+    generations: AtomicU64,
     /// Told when a worker is done with a record.
     idle: Condvar,
     /// Told when reading may go on.
@@ -66,14 +89,24 @@ pub(crate) struct Assignment {
 #[derive(Debug, Default)]
 struct State {
     partitions: HashMap<PartitionId, Partition>,
-    generations: u64,
-    queued: usize,
-    queued_bytes: usize,
-    /// Too much is queued, and nothing is read until it is half.
-    full: bool,
+    records: usize,
+    bytes: usize,
+    /// Since when too much is in hand, and nothing more is taken until it is half.
+    full_since: Option<Instant>,
 }
 
 impl Assignment {
+    /// Of a member that has so many records in hand at most.
+    pub(crate) fn new(max_records: usize) -> Self {
+        Self {
+            max_records,
+            state: Mutex::default(),
+            generations: AtomicU64::new(0),
+            idle: Condvar::new(),
+            freed: Notify::new(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,10 +114,14 @@ impl Assignment {
     pub(crate) fn assign(&self, ids: &[PartitionId]) {
         let mut state = self.state();
         for id in ids {
-            state.generations += 1;
-            let partition = Partition::new(state.generations);
-            state.partitions.insert(*id, partition);
+            let generation = self.generations.fetch_add(1, Ordering::AcqRel) + 1;
+            state.partitions.insert(*id, Partition::new(generation));
         }
+    }
+
+    /// Tells what is read now from what was read before a partition was assigned the last time.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generations.load(Ordering::Acquire)
     }
 
     /// Lets nothing of these partitions begin any more but what lies below records that have begun, and ends the waits of those
@@ -122,29 +159,40 @@ impl Assignment {
         self.state().partitions.keys().copied().collect()
     }
 
-    /// Takes a record that was read; `due` is when its retry tier lets it go.
-    pub(crate) fn admit(
-        &self,
-        id: PartitionId,
-        record: Record,
-        due: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Admission {
+    /// Takes records that were read, in their order.
+    pub(crate) fn admit(&self, read: Vec<Read>, now: Timestamp) -> Admitted {
+        let mut admitted = Admitted::default();
         let mut state = self.state();
-        let Some(partition) = state.partitions.get_mut(&id) else {
-            return Admission::Ignored;
-        };
-        if partition.stop.is_cancelled() || !partition.tracker.start(record.place.offset) {
-            return Admission::Ignored;
+        for Read {
+            partition: id,
+            record,
+            event,
+            due,
+            generation,
+        } in read
+        {
+            let Some(partition) = state.partitions.get_mut(&id) else {
+                continue;
+            };
+            // What was read before the partition went away and came back is read again.
+            let current = partition.generation <= generation && !partition.stop.is_cancelled();
+            if !current || !partition.tracker.start(record.place.offset) {
+                continue;
+            }
+            admitted.pauses |= !partition.paused && partition.tracker.span() > MAX_SPAN;
+            let due = due.unwrap_or(now);
+            if due > now || !partition.waiting.is_empty() {
+                partition.waiting.push_back((due, record));
+                admitted.next_due = Some(admitted.next_due.map_or(due, |next| next.min(due)));
+                admitted.pauses = true;
+                continue;
+            }
+            let job = partition.job(id, record, event);
+            state.take(&job, self.max_records);
+            admitted.jobs.push(job);
         }
-        let due = due.unwrap_or(now);
-        if due > now || !partition.waiting.is_empty() {
-            partition.waiting.push_back((due, record));
-            return Admission::Waits;
-        }
-        let job = partition.job(id, record);
-        state.enqueued(&job);
-        Admission::Ready(job)
+        admitted.pauses |= state.is_full_for_long();
+        admitted
     }
 
     /// The waiting records that are due, in order, and when the next one is.
@@ -153,11 +201,11 @@ impl Assignment {
         let mut jobs = Vec::new();
         for (id, partition) in &mut state.partitions {
             while let Some((_, record)) = partition.waiting.pop_front_if(|(due, _)| *due <= now) {
-                jobs.push(partition.job(*id, record));
+                jobs.push(partition.job(*id, record, None));
             }
         }
         for job in &jobs {
-            state.enqueued(job);
+            state.take(job, self.max_records);
         }
         let heads = state
             .partitions
@@ -170,19 +218,19 @@ impl Assignment {
     /// A worker takes a job up. `false` when its partition went away meanwhile.
     pub(crate) fn begin(&self, job: &Job) -> bool {
         let mut state = self.state();
-        state.dequeued(job);
-        if state.full && state.queued <= MAX_QUEUED / 2 && state.queued_bytes <= MAX_QUEUED_BYTES / 2 {
-            state.full = false;
-            self.freed.notify_one();
-        }
-        state
+        let begins = state
             .current(job)
-            .is_some_and(|partition| partition.begin(job.record.place.offset))
+            .is_some_and(|partition| partition.begin(job.record.place.offset));
+        if !begins {
+            self.let_go(&mut state, job);
+        }
+        begins
     }
 
     /// A worker is done with a job that it began; `completed` when its record need never be read again.
     pub(crate) fn finish(&self, job: &Job, completed: bool) {
         let mut state = self.state();
+        self.let_go(&mut state, job);
         let Some(partition) = state.current(job) else {
             return;
         };
@@ -193,16 +241,29 @@ impl Assignment {
         self.idle.notify_all();
     }
 
+    /// A job is in hand no more.
+    fn let_go(&self, state: &mut State, job: &Job) {
+        state.records -= 1;
+        state.bytes -= job.bytes;
+        let half = state.records <= self.max_records / 2 && state.bytes <= MAX_BYTES / 2;
+        if half && state.full_since.take().is_some() {
+            self.freed.notify_one();
+        }
+    }
+
     /// Waits until reading may go on somewhere.
     pub(crate) async fn freed(&self) {
         self.freed.notified().await;
     }
 
     /// Which partitions are to be paused now, and which resumed.
+    ///
+    /// Kafka's client throws away what it has fetched of a partition that is paused, and fetches it again. So this is for waits
+    /// that are long.
     pub(crate) fn pauses(&self) -> (Vec<PartitionId>, Vec<PartitionId>) {
         let mut state = self.state();
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
-        let full = state.full;
+        let full = state.is_full_for_long();
         for (id, partition) in &mut state.partitions {
             let limit = if partition.paused { MAX_SPAN / 2 } else { MAX_SPAN };
             let wanted = full || !partition.waiting.is_empty() || partition.tracker.span() > limit;
@@ -214,11 +275,17 @@ impl Assignment {
         (pause, resume)
     }
 
-    /// Whether so much is queued that reading has to pause.
-    pub(crate) fn is_full(&self, id: PartitionId) -> bool {
+    /// Whether records may be read: not for a while, when too much is in hand. After that they may again, with all partitions
+    /// paused.
+    pub(crate) fn may_read(&self) -> bool {
         let state = self.state();
-        let long = |partition: &Partition| !partition.paused && partition.tracker.span() > MAX_SPAN;
-        state.full || state.partitions.get(&id).is_some_and(long)
+        state.full_since.is_none() || state.is_full_for_long()
+    }
+
+    /// How many records are in hand, and how many bytes they have.
+    pub(crate) fn in_hand(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.records, state.bytes)
     }
 
     /// The positions of these partitions that were not handed over to be committed, which they then are.
@@ -266,15 +333,16 @@ impl State {
             .filter(|partition| partition.generation == job.generation)
     }
 
-    fn enqueued(&mut self, job: &Job) {
-        self.queued += 1;
-        self.queued_bytes += job.bytes;
-        self.full |= self.queued >= MAX_QUEUED || self.queued_bytes >= MAX_QUEUED_BYTES;
+    fn take(&mut self, job: &Job, max_records: usize) {
+        self.records += 1;
+        self.bytes += job.bytes;
+        if self.records >= max_records || self.bytes >= MAX_BYTES {
+            self.full_since.get_or_insert_with(Instant::now);
+        }
     }
 
-    fn dequeued(&mut self, job: &Job) {
-        self.queued -= 1;
-        self.queued_bytes -= job.bytes;
+    fn is_full_for_long(&self) -> bool {
+        self.full_since.is_some_and(|since| since.elapsed() >= PATIENCE)
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) struct Item<'a, H: Handler> {
     place: usize,
     stop: &'a CancellationToken,
     /// None when it comes from the database, not from a topic.
-    begun: Option<&'a Begun<'a>>,
+    pub(crate) begun: Option<&'a Begun<'a>>,
     /// None until it is decoded.
     pub(crate) delivery: Option<Delivery>,
     pub(crate) ready: Ready<H::Prepared>,

@@ -1,13 +1,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use apache_avro::util::max_allocation_bytes;
-use schemas::{Event, codec};
+use schemas::Event;
+use schemas::codec::{self, Decoder};
 
 use super::bounds::{self, BoundsError};
 use super::failure::Failure;
 use super::record::Record;
 use crate::SchemaRegistry;
-use crate::registry::RegistryError;
+use crate::registry::{Parsed, RegistryError};
 
 /// What a record may hold at most.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,45 @@ pub(crate) async fn decode(
     registry: &SchemaRegistry,
     bounds: Bounds,
 ) -> Result<Event, Failure> {
+    let (schema_id, body) = unframe(record, bounds)?;
+    let schema = registry.parsed(schema_id).await.map_err(|error| match error {
+        RegistryError::NotFound(_) => Failure::dead("schema_unknown", error),
+        RegistryError::Invalid { .. } => Failure::dead("schema_invalid", error),
+        other => Failure::infrastructure(other),
+    })?;
+    let decoder = Decoder::new(&schema.schema).map_err(|error| Failure::dead("undecodable", error))?;
+    decode_body(record, topic, &schema, &decoder, body, bounds)
+}
+
+/// The same for records of a topic, without a wait: those with the first one's schema, if that is known. What fails is left to
+/// [`decode`], which says why.
+pub(crate) fn decode_alike<'a>(
+    records: impl Iterator<Item = (&'a Record, &'a mut Option<Event>)>,
+    topic: &str,
+    registry: &SchemaRegistry,
+    bounds: Bounds,
+) {
+    let mut framed = records
+        .filter_map(|(record, event)| Some((unframe(record, bounds).ok()?, record, event)))
+        .peekable();
+    let Some(((schema_id, _), ..)) = framed.peek() else {
+        return;
+    };
+    let schema_id = *schema_id;
+    let Some(schema) = registry.known(schema_id) else {
+        return;
+    };
+    let Ok(decoder) = Decoder::new(&schema.schema) else {
+        return;
+    };
+    for ((id, body), record, event) in framed {
+        if id == schema_id {
+            *event = decode_body(record, topic, &schema, &decoder, body, bounds).ok();
+        }
+    }
+}
+
+fn unframe(record: &Record, bounds: Bounds) -> Result<(u32, &[u8]), Failure> {
     if let Some(error) = &record.headers.unreadable {
         return Err(Failure::dead("headers_unreadable", error.to_string()));
     }
@@ -51,21 +91,26 @@ pub(crate) async fn decode(
         );
         return Err(Failure::dead("oversized", message));
     }
-    let (schema_id, body) = codec::unframe(payload).map_err(|error| Failure::dead("not_framed", error))?;
-    let schema = registry.schema(schema_id).await.map_err(|error| match error {
-        RegistryError::NotFound(_) => Failure::dead("schema_unknown", error),
-        RegistryError::Invalid { .. } => Failure::dead("schema_invalid", error),
-        other => Failure::infrastructure(other),
-    })?;
-    if registry.nests(schema_id) {
-        bounds::check(&schema, body, bounds.items).map_err(|error| match error {
+    codec::unframe(payload).map_err(|error| Failure::dead("not_framed", error))
+}
+
+fn decode_body(
+    record: &Record,
+    topic: &str,
+    Parsed { schema, nests }: &Parsed,
+    decoder: &Decoder<'_>,
+    body: &[u8],
+    bounds: Bounds,
+) -> Result<Event, Failure> {
+    if *nests {
+        bounds::check(schema, body, bounds.items).map_err(|error| match error {
             BoundsError::Malformed => Failure::dead("undecodable", error),
             BoundsError::TooManyItems(_) | BoundsError::TooDeep => Failure::dead("oversized", error),
         })?;
     }
     max_allocation_bytes(bounds::MAX_VALUE_BYTES);
     // The decoder is not ours and its input is anyone's: should it panic, that is the record's fault as well.
-    let event = catch_unwind(AssertUnwindSafe(|| codec::decode(topic, &schema, body)))
+    let event = catch_unwind(AssertUnwindSafe(|| decoder.decode(topic, body)))
         .map_err(|_| Failure::dead("undecodable", "the decoder panicked"))?
         .map_err(|error| Failure::dead("undecodable", error))?;
     checked(record, event)

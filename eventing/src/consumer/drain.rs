@@ -8,8 +8,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::envelope::Envelope;
-use super::failure::Failure;
 use super::handler::Handler;
 use super::holds::Stopped;
 use super::parked::{self, Next};
@@ -60,14 +58,9 @@ impl<H: Handler> Runtime<H> {
     }
 
     async fn settle_parked(&self, record: &Record, stop: &CancellationToken) -> Result<End, Stopped> {
-        match Envelope::read(record, &self.group.name, &self.group.topics) {
-            Ok(envelope) => self.settle(record, &envelope, stop).await,
-            Err(error) => {
-                let failure = Failure::dead("envelope", error.to_string());
-                self.fail(record, &Envelope::first(record), &failure, stop)
-                    .await?;
-                Ok(End::SentOn)
-            }
+        match self.admit(record, stop).await? {
+            Some(envelope) => self.settle(record, &envelope, stop).await,
+            None => Ok(End::SentOn),
         }
     }
 

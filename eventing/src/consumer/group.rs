@@ -168,6 +168,11 @@ impl ConsumerGroup {
         }
     }
 
+    /// Records in a member's hands at most: a batch of each worker, one that waits for it, and one that is being read meanwhile.
+    pub(crate) fn max_in_hand(&self) -> usize {
+        self.workers.saturating_mul(self.batch).saturating_mul(3)
+    }
+
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.topics.is_empty() {
             return Err("a group reads at least one topic".to_owned());

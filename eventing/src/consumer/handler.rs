@@ -45,6 +45,10 @@ pub trait Handler: Send + Sync + 'static {
     /// What `apply` gathers for `flush`, empty at a batch's beginning; `()` when `apply` writes everything itself.
     type Rows: Default + Send;
 
+    /// Whether `prepare` has anything to read. Before it does, an ordered group looks up which events' turn it will most likely
+    /// be, so that nothing is read for the others; for `false` it is called for all of them, and that statement is saved.
+    const PREPARES: bool = true;
+
     /// Reads from the network what `apply` needs. It changes nothing, and runs outside any transaction: possibly before earlier
     /// events of the aggregate are applied, and once for several calls of `apply`.
     fn prepare(&self, delivery: &Delivery) -> impl Future<Output = Result<Self::Prepared, Failure>> + Send;

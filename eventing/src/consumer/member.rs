@@ -46,7 +46,7 @@ async fn join<H: Handler>(
 ) -> Result<Option<Fatal>, KafkaError> {
     let group = &runtime.group;
     let subscription = Arc::new(Subscription::new(group, kafka));
-    let assignment = Arc::<Assignment>::default();
+    let assignment = Arc::new(Assignment::new(group.max_in_hand()));
     let context = Context {
         subscription: Arc::clone(&subscription),
         assignment: Arc::clone(&assignment),
@@ -77,7 +77,10 @@ async fn join<H: Handler>(
         subscription,
         assignment,
         workers,
+        registry: runtime.registry.clone(),
+        bounds: group.bounds(),
         holds: Arc::clone(&runtime.holds),
+        metrics: runtime.metrics.clone(),
         clock: runtime.clock.clone(),
         drain_deadline: group.drain_deadline,
     };

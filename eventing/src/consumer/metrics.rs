@@ -24,6 +24,8 @@ pub(crate) struct Metrics {
     dead_letters: Counter<u64>,
     held: Counter<f64>,
     holding: Gauge<u64>,
+    in_hand: Gauge<u64>,
+    in_hand_bytes: Gauge<u64>,
     parked: Gauge<u64>,
     blocked: Gauge<u64>,
     lag: Arc<Mutex<HashMap<LagKey, u64>>>,
@@ -89,6 +91,14 @@ impl Metrics {
                     "What is held in place at this moment, Kafka itself counted as one when it is gone",
                 )
                 .build(),
+            in_hand: meter
+                .u64_gauge("eventing_in_hand_records")
+                .with_description("Records in the member's memory, waiting or in work")
+                .build(),
+            in_hand_bytes: meter
+                .u64_gauge("eventing_in_hand_bytes")
+                .with_description("Bytes of the records in the member's memory")
+                .build(),
             parked: meter
                 .u64_gauge("eventing_parked_events")
                 .with_description("Events that wait for an earlier event of their aggregate")
@@ -143,6 +153,12 @@ impl Metrics {
     pub(crate) fn holding(&self, count: usize) {
         self.holding
             .record(count as u64, std::slice::from_ref(&self.group));
+    }
+
+    pub(crate) fn in_hand(&self, records: usize, bytes: usize) {
+        let group = std::slice::from_ref(&self.group);
+        self.in_hand.record(records as u64, group);
+        self.in_hand_bytes.record(bytes as u64, group);
     }
 
     pub(crate) fn parked(&self, events: u64) {

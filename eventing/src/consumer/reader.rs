@@ -7,27 +7,39 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use rdkafka::Message as _;
-use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::consumer::{Consumer as _, MessageStream, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::assignment::{Admission, Assignment, Job, PartitionId};
+use super::assignment::{Assignment, Job, PartitionId, Read};
+use super::decode::{Bounds, decode_alike};
 use super::envelope;
 use super::group::ConsumerGroup;
 use super::holds::Holds;
+use super::metrics::Metrics;
 use super::rebalance::Context;
 use super::record::Record;
 use super::subscription::Subscription;
-use crate::{Clock, KafkaSettings};
+use crate::{Clock, KafkaSettings, SchemaRegistry};
 
 /// How often positions are handed to Kafka's client, and it commits what it was handed.
 const TICK: Duration = Duration::from_millis(200);
 const COMMIT_INTERVAL_MS: &str = "500";
+
+/// What Kafka's client fetches ahead: a third of a second at the speed of the fastest handlers, several times `FETCH_WAIT_MS`.
+const FETCHED_RECORDS: &str = "50000";
+const FETCHED_KBYTES: &str = "32768";
+const FETCH_WAIT_MS: &str = "100";
+
+/// What is taken in at once of what Kafka's client has fetched. Beyond what a member may have in hand, it has this at most.
+const CHUNK_RECORDS: usize = 100;
+const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// Reads on behalf of one member of a group.
 pub(crate) struct Reader {
@@ -35,7 +47,10 @@ pub(crate) struct Reader {
     pub(crate) subscription: Arc<Subscription>,
     pub(crate) assignment: Arc<Assignment>,
     pub(crate) workers: Vec<UnboundedSender<Job>>,
+    pub(crate) registry: SchemaRegistry,
+    pub(crate) bounds: Bounds,
     pub(crate) holds: Arc<Holds>,
+    pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     pub(crate) drain_deadline: Duration,
 }
@@ -69,8 +84,13 @@ pub(crate) fn connect(
         .set("allow.auto.create.topics", "false")
         // A consumer slower than its fetcher would otherwise stall for a second whenever the queue is full.
         .set("fetch.queue.backoff.ms", "20")
-        .set("queued.min.messages", "10000")
-        .set("queued.max.messages.kbytes", "16384")
+        // One request at a time asks a broker for what is not fetched yet. While the queue is full that is the tiers' partitions,
+        // which mostly have nothing, so it waits for this time, and what is queued has to last as long.
+        .set("fetch.wait.max.ms", FETCH_WAIT_MS)
+        .set("queued.min.messages", FETCHED_RECORDS)
+        .set("queued.max.messages.kbytes", FETCHED_KBYTES)
+        // Of each partition at once, compressed: all of them may be in one answer, which is taken whole.
+        .set("fetch.message.max.bytes", "262144")
         // A topic that is created later is noticed within this time.
         .set("topic.metadata.refresh.interval.ms", "10000");
     let consumer: StreamConsumer<Context> = config.create_with_context(context)?;
@@ -104,12 +124,15 @@ impl Reader {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_due: Option<Timestamp> = None;
+        let mut messages = self.consumer.stream();
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
                 _ = tick.tick() => {
                     self.store_positions();
+                    let (records, bytes) = self.assignment.in_hand();
+                    self.metrics.in_hand(records, bytes);
                     // Revoked partitions take their waiting records along.
                     next_due = self.release_due();
                     self.apply_pauses();
@@ -119,40 +142,84 @@ impl Reader {
                     next_due = self.release_due();
                     self.apply_pauses();
                 }
-                message = self.consumer.recv() => match message {
-                    Ok(message) => {
-                        if let Some(due) = self.take(&message) {
-                            next_due = Some(next_due.map_or(due, |next| next.min(due)));
-                        }
+                message = messages.next(), if self.assignment.may_read() => {
+                    let chunk = self.read_chunk(message, &mut messages)?;
+                    if let Some(due) = self.take(chunk) {
+                        next_due = Some(next_due.map_or(due, |next| next.min(due)));
                     }
-                    Err(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(Fatal(error)),
-                    Err(error) => {
-                        tracing::warn!(%error, "reading from kafka");
-                        self.holds.kafka(Some(error.to_string()));
-                    }
-                },
+                }
             }
         }
     }
 
-    /// Takes a record in; answers when it is due if it has to wait.
-    fn take(&self, message: &BorrowedMessage<'_>) -> Option<Timestamp> {
-        let id = self.subscription.id(message.topic(), message.partition())?;
-        let topic = self.subscription.topic(id)?;
-        let record = Record::copy(message, &topic.name, topic.tier);
-        let due = not_before(&record);
-        match self.assignment.admit(id, record, due, self.clock.now()) {
-            Admission::Ready(job) => self.dispatch(job),
-            Admission::Ignored => {}
-            Admission::Waits => {
-                self.apply_pauses();
-                return due;
+    /// Copies a message, and what is there of those behind it.
+    fn read_chunk(
+        &self,
+        first: Option<KafkaResult<BorrowedMessage<'_>>>,
+        messages: &mut MessageStream<'_, Context>,
+    ) -> Result<Vec<Read>, Fatal> {
+        let (mut chunk, mut bytes) = (Vec::with_capacity(CHUNK_RECORDS), 0);
+        let mut next = first;
+        while let Some(message) = next {
+            match message {
+                Ok(message) => {
+                    if let Some(read) = self.copy(&message) {
+                        bytes += read.record.bytes();
+                        chunk.push(read);
+                    }
+                }
+                Err(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(Fatal(error)),
+                Err(error) => {
+                    tracing::warn!(%error, "reading from kafka");
+                    self.holds.kafka(Some(error.to_string()));
+                }
+            }
+            if chunk.len() >= CHUNK_RECORDS || bytes >= CHUNK_BYTES {
+                break;
+            }
+            next = messages.next().now_or_never().flatten();
+        }
+        self.decode(&mut chunk);
+        Ok(chunk)
+    }
+
+    /// Decodes what can be decoded without a wait. What else is to be done with a record waits for the database, and this need
+    /// not wait for that.
+    fn decode(&self, chunk: &mut [Read]) {
+        for alike in chunk.chunk_by_mut(|one, next| one.partition.topic == next.partition.topic) {
+            let topic = alike
+                .first()
+                .and_then(|read| self.subscription.topic(read.partition));
+            if let Some(topic) = topic.filter(|topic| topic.tier == 0) {
+                let records = alike.iter_mut().map(|read| (&read.record, &mut read.event));
+                decode_alike(records, &topic.name, &self.registry, self.bounds);
             }
         }
-        if self.assignment.is_full(id) {
+    }
+
+    fn copy(&self, message: &BorrowedMessage<'_>) -> Option<Read> {
+        let partition = self.subscription.id(message.topic(), message.partition())?;
+        let topic = self.subscription.topic(partition)?;
+        let record = Record::copy(message, &topic.name, topic.tier);
+        Some(Read {
+            partition,
+            event: None,
+            due: not_before(&record),
+            record,
+            generation: self.assignment.generation(),
+        })
+    }
+
+    /// Takes records in; answers when the first of those is due that have to wait.
+    fn take(&self, chunk: Vec<Read>) -> Option<Timestamp> {
+        let admitted = self.assignment.admit(chunk, self.clock.now());
+        for job in admitted.jobs {
+            self.dispatch(job);
+        }
+        if admitted.pauses {
             self.apply_pauses();
         }
-        None
+        admitted.next_due
     }
 
     /// One key goes to one worker, whichever of the group's topics its records come from.

@@ -2,9 +2,11 @@
 //! and prepared.
 
 use std::collections::HashMap;
+use std::pin::pin;
+use std::task::Poll;
 
-use futures::future::BoxFuture;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::poll;
+use futures::stream::{FuturesUnordered, TryStreamExt as _};
 use tracing::Instrument as _;
 
 use super::batch::{Item, Outcome, Ready};
@@ -14,6 +16,7 @@ use super::group::Ordering;
 use super::handler::{Delivery, Handler};
 use super::runtime::{Runtime, Settled, bounded};
 use super::watermarks::{self, Turn};
+use super::worker::Begun;
 
 /// Events of a batch that are prepared at once: what another service may get to feel of one worker.
 const PREPARED_AT_ONCE: usize = 16;
@@ -28,10 +31,10 @@ impl<H: Handler> Runtime<H> {
             return Ok(());
         }
         let turns = match self.group.ordering {
-            Ordering::PerKey => self.expected_turns(items).await?,
-            Ordering::Unordered => vec![Turn::Now; items.len()],
+            Ordering::PerKey if H::PREPARES => self.expected_turns(items).await?,
+            Ordering::PerKey | Ordering::Unordered => vec![Turn::Now; items.len()],
         };
-        let mut preparing: Vec<BoxFuture<'_, Result<(), Failure>>> = Vec::new();
+        let mut preparing = FuturesUnordered::new();
         for (item, turn) in items.iter_mut().zip(turns) {
             if !is_open(item) {
                 continue;
@@ -42,13 +45,22 @@ impl<H: Handler> Runtime<H> {
                 Turn::Now if self.passes_over(item) => {
                     item.outcome = Some(Outcome::Settled(Settled::PassedOver));
                 }
-                Turn::Now => preparing.push(Box::pin(self.prepare(item))),
+                Turn::Now if !H::PREPARES => self.prepare(item).await?,
+                Turn::Now => {
+                    let mut prepared = Box::pin(self.prepare(item));
+                    // Most have nothing to wait for.
+                    match poll!(&mut prepared) {
+                        Poll::Ready(done) => done?,
+                        Poll::Pending => preparing.push(prepared),
+                    }
+                }
+            }
+            if preparing.len() >= PREPARED_AT_ONCE {
+                preparing.try_next().await?;
             }
         }
-        stream::iter(preparing)
-            .buffer_unordered(PREPARED_AT_ONCE)
-            .try_collect()
-            .await
+        while preparing.try_next().await?.is_some() {}
+        Ok(())
     }
 
     async fn decode(&self, item: &mut Item<'_, H>) -> Result<(), Failure> {
@@ -57,14 +69,19 @@ impl<H: Handler> Runtime<H> {
         }
         let envelope = &item.envelope;
         let topic = &envelope.origin.topic;
-        match decode(item.record, topic, &self.registry, self.group.bounds()).await {
+        let decoded = match item.begun.and_then(Begun::take_event) {
+            Some(event) => Ok(event),
+            None => decode(item.record, topic, &self.registry, self.group.bounds()).await,
+        };
+        match decoded {
             Ok(event) => {
                 item.delivery = Some(Delivery {
                     topic: topic.clone(),
                     partition: envelope.origin.partition,
                     offset: envelope.origin.offset,
                     recorded_at: envelope.recorded_at,
-                    key: event.aggregate_key(),
+                    // As it was decoded, its key is its aggregate's.
+                    key: item.record.key_text().unwrap_or_default().to_owned(),
                     sequence: event.sequence(),
                     attempt: envelope.attempts.saturating_add(1),
                     replay: envelope.replay.clone(),
@@ -124,8 +141,8 @@ impl<H: Handler> Runtime<H> {
         } else if delivery.event.is_withheld() {
             Ready::Withheld
         } else {
-            let prepared = self.handler.prepare(delivery).instrument(item.span.clone());
-            match self.guarded(prepared).await {
+            let prepared = pin!(self.handler.prepare(delivery));
+            match self.guarded(prepared.instrument(item.span.clone())).await {
                 Ok(prepared) => Ready::Prepared(prepared),
                 Err(failure) if failure.kind() == Kind::Infrastructure => return Err(failure),
                 Err(failure) => Ready::Failed(failure),

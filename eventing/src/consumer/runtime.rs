@@ -95,13 +95,18 @@ impl<H: Handler> Runtime<H> {
     }
 
     /// What is known about a record that is to be applied; none when it says too little for that, and is dead.
-    async fn admit(&self, record: &Record, stop: &CancellationToken) -> Result<Option<Envelope>, Stopped> {
+    pub(crate) async fn admit(
+        &self,
+        record: &Record,
+        stop: &CancellationToken,
+    ) -> Result<Option<Envelope>, Stopped> {
         match Envelope::read(record, &self.group.name, &self.group.topics) {
             Ok(envelope) => Ok(Some(envelope)),
             Err(error) => {
                 let failure = Failure::dead("envelope", error.to_string());
-                self.fail(record, &Envelope::first(record), &failure, stop)
-                    .await?;
+                let envelope = Envelope::first(record);
+                // On the heap, because what this rarely waits for is large, and all of it would be copied for every record.
+                Box::pin(self.fail(record, &envelope, &failure, stop)).await?;
                 Ok(None)
             }
         }

@@ -1,7 +1,9 @@
 //! The transaction of a batch.
 
-use sqlx::PgConnection;
+use std::pin::pin;
 use std::time::Duration;
+
+use sqlx::PgConnection;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
@@ -104,8 +106,7 @@ impl<H: Handler> Runtime<H> {
                 Step::Leave => continue,
                 Step::Settle(outcome) => outcome,
                 Step::Apply(prepared) => {
-                    let applied = self.handler.apply(tx, &mut work.rows, delivery, prepared);
-                    self.guarded(applied.instrument(item.span.clone()))
+                    self.apply(tx, &mut work.rows, item, delivery, prepared)
                         .await
                         .map_err(|failure| by(index, failure))?;
                     work.applied += 1;
@@ -117,6 +118,19 @@ impl<H: Handler> Runtime<H> {
             }
         }
         Ok(())
+    }
+
+    async fn apply(
+        &self,
+        tx: &mut PgConnection,
+        rows: &mut H::Rows,
+        item: &Item<'_, H>,
+        delivery: &Delivery,
+        prepared: &H::Prepared,
+    ) -> Result<(), Failure> {
+        // In its place, because it may be large, and each layer around it would move it.
+        let applied = pin!(self.handler.apply(tx, rows, delivery, prepared));
+        self.guarded(applied.instrument(item.span.clone())).await
     }
 
     async fn flush(&self, tx: &mut PgConnection, rows: H::Rows, deadline: Duration) -> Result<(), Blame> {

@@ -1,7 +1,8 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use schemas::Event;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -57,13 +58,15 @@ impl Size {
 pub(crate) struct Begun<'a> {
     assignment: &'a Assignment,
     job: Job,
+    event: Mutex<Option<Event>>,
     finished: AtomicBool,
 }
 
 impl<'a> Begun<'a> {
-    fn new(assignment: &'a Assignment, job: Job) -> Option<Self> {
+    fn new(assignment: &'a Assignment, mut job: Job) -> Option<Self> {
         assignment.begin(&job).then(|| Self {
             assignment,
+            event: Mutex::new(job.event.take()),
             job,
             finished: AtomicBool::new(false),
         })
@@ -71,6 +74,11 @@ impl<'a> Begun<'a> {
 
     pub(crate) fn record(&self) -> &Record {
         &self.job.record
+    }
+
+    /// What is in the record, if that is known already. To be had once.
+    pub(crate) fn take_event(&self) -> Option<Event> {
+        self.event.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(crate) fn stop(&self) -> &CancellationToken {

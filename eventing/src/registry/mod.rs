@@ -27,11 +27,12 @@ struct Inner {
     parsed: RwLock<HashMap<u32, Parsed>>,
 }
 
-#[derive(Debug)]
-struct Parsed {
-    schema: Arc<Schema>,
+/// A schema that was obtained.
+#[derive(Clone, Debug)]
+pub(crate) struct Parsed {
+    pub(crate) schema: Arc<Schema>,
     /// A value of it may hold more than its bytes tell.
-    nests: bool,
+    pub(crate) nests: bool,
 }
 
 /// Why a schema or its id could not be had.
@@ -86,41 +87,35 @@ impl SchemaRegistry {
 
     /// The schema with this id.
     pub async fn schema(&self, id: u32) -> Result<Arc<Schema>, RegistryError> {
-        let known = self
-            .0
-            .parsed
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-            .map(|parsed| Arc::clone(&parsed.schema));
-        if let Some(schema) = known {
-            return Ok(schema);
+        Ok(self.parsed(id).await?.schema)
+    }
+
+    /// The schema with this id, if it was asked for before.
+    pub(crate) fn known(&self, id: u32) -> Option<Parsed> {
+        let parsed = self.0.parsed.read().unwrap_or_else(PoisonError::into_inner);
+        parsed.get(&id).cloned()
+    }
+
+    pub(crate) async fn parsed(&self, id: u32) -> Result<Parsed, RegistryError> {
+        if let Some(known) = self.known(id) {
+            return Ok(known);
         }
         let definition = self.definition(id).await?;
         let schema = Schema::parse_str(&definition).map_err(|cause| RegistryError::Invalid {
             id,
             cause: Box::new(cause),
         })?;
-        let schema = Arc::new(schema);
+        let parsed = Parsed {
+            nests: bounds::nests(&schema),
+            schema: Arc::new(schema),
+        };
         // Bounded by the number of versions that the registry holds of our topics' schemas.
         self.0
             .parsed
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(
-                id,
-                Parsed {
-                    nests: bounds::nests(&schema),
-                    schema: Arc::clone(&schema),
-                },
-            );
-        Ok(schema)
-    }
-
-    /// Whether a value of this schema may hold more than its bytes tell. So it is said of one that was not asked for before.
-    pub(crate) fn nests(&self, id: u32) -> bool {
-        let parsed = self.0.parsed.read().unwrap_or_else(PoisonError::into_inner);
-        parsed.get(&id).is_none_or(|parsed| parsed.nests)
+            .insert(id, parsed.clone());
+        Ok(parsed)
     }
 
     /// The id of a schema that is registered under `subject`.

@@ -97,6 +97,8 @@ impl Handler for PaymentEvents {
     type Prepared = ();
     type Rows = ();
 
+    const PREPARES: bool = false;
+
     async fn prepare(&self, _delivery: &Delivery) -> Result<(), Failure> {
         Ok(())
     }

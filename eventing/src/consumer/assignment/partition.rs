@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
+use schemas::Event;
 use tokio_util::sync::CancellationToken;
 
 use super::{Job, PartitionId};
@@ -66,13 +67,14 @@ impl Partition {
         }
     }
 
-    pub(super) fn job(&self, id: PartitionId, record: Record) -> Job {
+    pub(super) fn job(&self, id: PartitionId, record: Record, event: Option<Event>) -> Job {
         Job {
             partition: id,
             generation: self.generation,
             stop: self.stop.clone(),
             bytes: record.bytes(),
             record,
+            event,
         }
     }
 }

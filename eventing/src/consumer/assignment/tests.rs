@@ -26,15 +26,28 @@ fn record(offset: i64) -> Record {
     }
 }
 
-fn ready(assignment: &Assignment, offset: i64) -> Job {
-    match assignment.admit(ID, record(offset), None, at(0)) {
-        Admission::Ready(job) => job,
-        other => panic!("not ready: {other:?}"),
+fn read(assignment: &Assignment, offset: i64, due: Option<Timestamp>) -> Read {
+    Read {
+        partition: ID,
+        record: record(offset),
+        event: None,
+        due,
+        generation: assignment.generation(),
     }
 }
 
+fn ready(assignment: &Assignment, offset: i64) -> Job {
+    let mut admitted = assignment.admit(vec![read(assignment, offset, None)], at(0));
+    admitted.jobs.pop().expect("it is ready")
+}
+
+fn done(assignment: &Assignment, job: &Job) {
+    assert!(assignment.begin(job));
+    assignment.finish(job, true);
+}
+
 fn assigned() -> Assignment {
-    let assignment = Assignment::default();
+    let assignment = Assignment::new(MAX_SPAN * 2);
     assignment.assign(&[ID]);
     assignment
 }
@@ -67,10 +80,8 @@ fn after_stop_nothing_begins_and_what_has_begun_is_waited_for() {
     assignment.stop(&[ID]);
     assert!(one.stop.is_cancelled());
     assert!(!assignment.begin(&two));
-    assert!(matches!(
-        assignment.admit(ID, record(3), None, at(0)),
-        Admission::Ignored
-    ));
+    let late = assignment.admit(vec![read(&assignment, 3, None)], at(0));
+    assert!(late.jobs.is_empty());
 
     assert!(!assignment.wait_until_idle(&[ID], Duration::from_millis(1)));
     assignment.finish(&one, true);
@@ -81,14 +92,13 @@ fn after_stop_nothing_begins_and_what_has_begun_is_waited_for() {
 #[test]
 fn a_record_that_is_not_due_waits_and_holds_those_behind_it() {
     let assignment = assigned();
-    assert!(matches!(
-        assignment.admit(ID, record(1), Some(at(10)), at(0)),
-        Admission::Waits
-    ));
-    assert!(matches!(
-        assignment.admit(ID, record(2), Some(at(0)), at(0)),
-        Admission::Waits
-    ));
+    let chunk = vec![
+        read(&assignment, 1, Some(at(10))),
+        read(&assignment, 2, Some(at(0))),
+    ];
+    let admitted = assignment.admit(chunk, at(0));
+    assert!(admitted.jobs.is_empty() && admitted.pauses);
+    assert_eq!(admitted.next_due, Some(at(0)));
     assert_eq!(assignment.pauses(), (vec![ID], vec![]));
 
     let (jobs, next) = assignment.due(at(9));
@@ -100,18 +110,63 @@ fn a_record_that_is_not_due_waits_and_holds_those_behind_it() {
 }
 
 #[test]
-fn a_long_queue_pauses_reading_until_it_is_half_gone() {
+fn what_was_read_before_a_partition_came_back_is_not_taken_for_what_is_read_after() {
     let assignment = assigned();
-    let mut jobs: Vec<Job> = (0..4_000).map(|offset| ready(&assignment, offset)).collect();
-    assert!(assignment.is_full(ID));
-    assert_eq!(assignment.pauses(), (vec![ID], vec![]));
+    let stale = read(&assignment, 7, None);
+    assignment.remove(&[ID]);
+    assignment.assign(&[ID]);
+    // Taken in, it would make offset 5 look as if it had been read before.
+    assert!(assignment.admit(vec![stale], at(0)).jobs.is_empty());
+    let again = vec![read(&assignment, 5, None), read(&assignment, 7, None)];
+    assert_eq!(assignment.admit(again, at(0)).jobs.len(), 2);
+}
 
-    for job in jobs.drain(..1_999) {
-        assert!(assignment.begin(&job));
-        assignment.finish(&job, true);
+#[test]
+fn nothing_is_read_while_a_member_has_its_hands_full_until_half_of_it_is_done() {
+    let assignment = Assignment::new(100);
+    assignment.assign(&[ID]);
+    let mut jobs: Vec<Job> = (0..100).map(|offset| ready(&assignment, offset)).collect();
+    assert!(!assignment.may_read());
+    assert_eq!(assignment.pauses(), (vec![], vec![]), "it is not for long yet");
+
+    for job in jobs.drain(..49) {
+        done(&assignment, &job);
     }
-    assert_eq!(assignment.pauses(), (vec![], vec![]));
-    assert!(assignment.begin(&jobs.remove(0)));
+    let job = jobs.remove(0);
+    assert!(assignment.begin(&job));
+    assert!(!assignment.may_read(), "what is in work is in hand");
+    assignment.finish(&job, true);
+    assert!(assignment.may_read());
+}
+
+#[test]
+fn hands_are_full_of_a_few_large_records_and_free_again_when_their_partition_goes_away() {
+    let assignment = assigned();
+    let large = |offset| {
+        let mut large = read(&assignment, offset, None);
+        large.record.payload = Some(vec![0; MAX_BYTES / 8]);
+        assignment.admit(vec![large], at(0)).jobs.pop().unwrap()
+    };
+    let jobs: Vec<Job> = (0..8).map(large).collect();
+    assert!(!assignment.may_read());
+    assignment.stop(&[ID]);
+    assignment.remove(&[ID]);
+    assert!(jobs.iter().all(|job| !assignment.begin(job)));
+    assert!(assignment.may_read());
+}
+
+#[test]
+fn hands_that_stay_full_pause_the_partitions_so_that_news_of_the_group_get_through() {
+    let assignment = Assignment::new(2);
+    assignment.assign(&[ID]);
+    let jobs = [ready(&assignment, 0), ready(&assignment, 1)];
+    assignment.state().full_since = Instant::now().checked_sub(PATIENCE);
+    assert_eq!(assignment.pauses(), (vec![ID], vec![]));
+    assert!(assignment.may_read());
+
+    for job in &jobs {
+        done(&assignment, job);
+    }
     assert_eq!(assignment.pauses(), (vec![], vec![ID]));
 }
 
@@ -120,13 +175,12 @@ fn a_held_record_pauses_its_partition_before_too_many_are_ahead_of_it() {
     let assignment = assigned();
     let held = ready(&assignment, 0);
     assert!(assignment.begin(&held));
-    for offset in 1..=5_000 {
-        let job = ready(&assignment, offset);
-        assert!(assignment.begin(&job));
-        assignment.finish(&job, true);
+    let last = i64::try_from(MAX_SPAN).unwrap();
+    for offset in 1..=last {
+        done(&assignment, &ready(&assignment, offset));
     }
     assert_eq!(assignment.pauses(), (vec![ID], vec![]));
     assignment.finish(&held, true);
-    assert_eq!(assignment.position(ID), Some(5_001));
+    assert_eq!(assignment.position(ID), Some(last + 1));
     assert_eq!(assignment.pauses(), (vec![], vec![ID]));
 }

@@ -5,7 +5,7 @@ use schemas::PaymentNo;
 
 use super::script::Script;
 use super::stage::{Stage, ordered, unordered};
-use crate::support::eventually;
+use crate::support::{events, eventually, metrics};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_under_load_finishes_and_commits_what_was_begun_so_nothing_is_handled_twice() {
@@ -98,4 +98,33 @@ async fn members_that_join_leave_and_die_under_load_lose_nothing_and_apply_nothi
     assert!(applied.values().all(|sequences| *sequences == expected));
     assert!(stage.letters(0).await.is_empty());
     third.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_reads_no_more_than_it_may_have_in_hand_while_its_handler_is_slow() {
+    metrics::collect();
+    let mut group = unordered().workers(2).batch(10);
+    group.name = "hands".into();
+    let stage = Stage::new(group).await;
+    let sent: Vec<_> = (0..2_000)
+        .map(|_| events::payment(PaymentNo::generate(), 1))
+        .collect();
+    stage.send_all(&sent).await;
+    let (slow, gate) = Script::by_unique_key().gated();
+    let member = stage.start(slow);
+
+    // Three batches for each worker, and what is taken in at once.
+    let bound = 2 * 10 * 3 + 100;
+    let in_hand = || metrics::value("eventing_in_hand_records", &["group=\"hands\""]).unwrap_or(0.0);
+    eventually("its hands are full", async || in_hand() >= 60.0).await;
+    let full_since = Instant::now();
+    eventually("they have been for long", async || {
+        assert!(in_hand() <= f64::from(bound), "{} records are in hand", in_hand());
+        full_since.elapsed() > Duration::from_secs(3)
+    })
+    .await;
+
+    gate.add_permits(10_000);
+    stage.until_count("noted", 2_000).await;
+    member.stop().await;
 }

@@ -35,3 +35,11 @@ pub(crate) fn shows(name: &str, labels: &[&str], value: &str) -> bool {
             && line.ends_with(&format!(" {value}"))
     })
 }
+
+/// The value of the first line that holds all of these.
+pub(crate) fn value(name: &str, labels: &[&str]) -> Option<f64> {
+    let shown = shown();
+    let mut lines = shown.lines().filter(|line| line.starts_with(name));
+    let line = lines.find(|line| labels.iter().all(|label| line.contains(label)))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
