@@ -14,6 +14,7 @@ pub(crate) mod blocks;
 pub(crate) mod bounds;
 mod breaker;
 mod claims;
+mod copied;
 pub(crate) mod decode;
 mod drain;
 pub(crate) mod envelope;
@@ -50,6 +51,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use breaker::BreakerSettings;
+pub use copied::{CopiedInto, CopiedRows, TooLong};
 pub use failure::Failure;
 pub(crate) use failure::fingerprint;
 pub use gaps::Gap;

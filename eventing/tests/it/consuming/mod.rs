@@ -3,6 +3,7 @@
 mod batches;
 mod blocked;
 mod breaker;
+mod copied;
 mod crash;
 mod infrastructure;
 mod lag;

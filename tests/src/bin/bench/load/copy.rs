@@ -3,8 +3,6 @@
 use anyhow::Result;
 
 const SIGNATURE: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// PostgreSQL counts microseconds from 2000-01-01.
-const EPOCH_US: i64 = 946_684_800_000_000;
 
 /// Rows in the format.
 #[derive(Debug)]
@@ -38,11 +36,6 @@ impl Rows {
     /// A `bigint`.
     pub(crate) fn number(&mut self, value: i64) -> Result<&mut Self> {
         self.bytes(&value.to_be_bytes())
-    }
-
-    /// A `timestamptz`.
-    pub(crate) fn time_us(&mut self, value: i64) -> Result<&mut Self> {
-        self.number(value - EPOCH_US)
     }
 
     /// The end of the copy.

@@ -1,12 +1,15 @@
 //! What the consumers write: one narrow row per event, or one wide row.
 
 use anyhow::Result;
+use eventing::consumer::{CopiedRows, TooLong};
+use jiff::Timestamp;
 use schemas::payment::PaymentEvent;
 use sqlx::{Executor as _, PgConnection, PgPool};
 
-use super::copy::Rows;
-
-/// The columns of `wide`.
+/// The columns of `wide`, and how many they are.
+pub(crate) const WIDE: &str = "event_id, payment_no, merchant_id, sequence, event_type, old_status, new_status, amount, \
+    amount_refunded, currency, order_no, channel, occurred_at, recorded_partition, recorded_offset, recorded_at, \
+    net_amount, fee_amount, day, hour";
 const WIDE_COLUMNS: i16 = 20;
 
 /// Makes the tables, or empties them with everything that a group knows.
@@ -105,33 +108,33 @@ pub(crate) async fn insert_one(
 pub(crate) struct Place {
     pub(crate) partition: i64,
     pub(crate) offset: i64,
-    pub(crate) recorded_us: i64,
+    pub(crate) recorded_at: Timestamp,
 }
 
 /// Adds an event's wide row.
-pub(crate) fn widen(rows: &mut Rows, event: &PaymentEvent, place: Place) -> Result<()> {
-    let occurred_us = event.occurred_at.as_microsecond();
+pub(crate) fn widen(rows: &mut CopiedRows, event: &PaymentEvent, place: Place) -> Result<(), TooLong> {
     let fee = event.amount / 50 + 25;
+    let occurred_us = event.occurred_at.as_microsecond();
     rows.row(WIDE_COLUMNS)
-        .bytes(event.event_id.uuid().as_bytes())?
-        .bytes(event.payment_no.uuid().as_bytes())?
-        .bytes(event.merchant_id.uuid().as_bytes())?
-        .number(event.sequence)?
-        .bytes(event.event_type.as_str().as_bytes())?
-        .bytes(event.old_status.unwrap_or(event.new_status).as_str().as_bytes())?
-        .bytes(event.new_status.as_str().as_bytes())?
-        .number(event.amount)?
-        .number(event.amount_refunded)?
-        .bytes(event.currency.code().as_bytes())?
-        .bytes(event.order_no.as_bytes())?
-        .bytes(event.channel.as_bytes())?
-        .time_us(occurred_us)?
-        .number(place.partition)?
-        .number(place.offset)?
-        .time_us(place.recorded_us)?
-        .number(event.amount - fee)?
-        .number(fee)?
-        .number(occurred_us / 86_400_000_000)?
-        .number(occurred_us / 3_600_000_000)?;
+        .uuid(event.event_id.uuid())
+        .uuid(event.payment_no.uuid())
+        .uuid(event.merchant_id.uuid())
+        .number(event.sequence)
+        .text(event.event_type.as_str())?
+        .text(event.old_status.unwrap_or(event.new_status).as_str())?
+        .text(event.new_status.as_str())?
+        .number(event.amount)
+        .number(event.amount_refunded)
+        .text(event.currency.code())?
+        .text(&event.order_no)?
+        .text(&event.channel)?
+        .time(event.occurred_at)
+        .number(place.partition)
+        .number(place.offset)
+        .time(place.recorded_at)
+        .number(event.amount - fee)
+        .number(fee)
+        .number(occurred_us / 86_400_000_000)
+        .number(occurred_us / 3_600_000_000);
     Ok(())
 }

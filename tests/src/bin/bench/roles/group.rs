@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use eventing::Clock;
-use eventing::consumer::{Consumer, ConsumerGroup, Delivery, Failure, Handler, Resources};
+use eventing::consumer::{
+    Consumer, ConsumerGroup, CopiedInto, CopiedRows, Delivery, Failure, Handler, Resources,
+};
 use schemas::Event;
 use schemas::catalogue::PAYMENTS;
 use schemas::payment::PaymentEvent;
 use serde_json::json;
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use super::{Place, found, ready, registry, runtime, until_told_to_end};
 use crate::commands::consume::{BATCH_ROWS, GROUP, WORKERS};
-use crate::load::copy::Rows;
 use crate::load::tables::{self, Booked};
 
 /// Whatever the machine, a run that takes longer has gone wrong.
@@ -169,6 +170,8 @@ impl Handler for OwnInsert {
     type Prepared = ();
     type Rows = ();
 
+    const PREPARES: bool = false;
+
     async fn prepare(&self, _delivery: &Delivery) -> Result<(), Failure> {
         Ok(())
     }
@@ -190,6 +193,8 @@ struct Collecting(Progress);
 impl Handler for Collecting {
     type Prepared = ();
     type Rows = Booked;
+
+    const PREPARES: bool = false;
 
     async fn prepare(&self, _delivery: &Delivery) -> Result<(), Failure> {
         Ok(())
@@ -214,13 +219,13 @@ impl Handler for Collecting {
 
 struct Batch(Progress);
 
-/// Rows in COPY's own form, so that nothing is kept twice.
-#[derive(Default)]
-struct Wide(Option<Rows>);
+static WIDE: CopiedInto = CopiedInto::new("wide", tables::WIDE);
 
 impl Handler for Batch {
     type Prepared = ();
-    type Rows = Wide;
+    type Rows = CopiedRows;
+
+    const PREPARES: bool = false;
 
     async fn prepare(&self, _delivery: &Delivery) -> Result<(), Failure> {
         Ok(())
@@ -229,7 +234,7 @@ impl Handler for Batch {
     async fn apply(
         &self,
         _tx: &mut PgConnection,
-        rows: &mut Wide,
+        rows: &mut CopiedRows,
         delivery: &Delivery,
         (): &(),
     ) -> Result<(), Failure> {
@@ -237,48 +242,13 @@ impl Handler for Batch {
         let place = tables::Place {
             partition: i64::from(delivery.partition),
             offset: delivery.offset,
-            recorded_us: delivery.recorded_at.as_microsecond(),
+            recorded_at: delivery.recorded_at,
         };
-        let rows = rows.0.get_or_insert_with(Rows::beginning);
         tables::widen(rows, payment(delivery)?, place).map_err(|error| Failure::dead("copy", error))
     }
 
-    /// Straight into the table, and through a staging table when an event was there before.
-    async fn flush(&self, tx: &mut PgConnection, rows: Wide) -> Result<(), Failure> {
-        let Some(mut rows) = rows.0 else {
-            return Ok(());
-        };
-        rows.end();
-        let mut attempt = tx.begin().await?;
-        match copy(&mut attempt, "wide", &rows).await {
-            Ok(()) => return Ok(attempt.commit().await?),
-            Err(error) if is_unique_violation(&error) => attempt.rollback().await?,
-            Err(error) => return Err(error.into()),
-        }
-        sqlx::raw_sql(
-            "create temporary table if not exists wide_staging (like wide) on commit delete rows;
-             truncate wide_staging",
-        )
-        .execute(&mut *tx)
-        .await?;
-        copy(tx, "wide_staging", &rows).await?;
-        sqlx::query("insert into wide select * from wide_staging on conflict do nothing")
-            .execute(&mut *tx)
-            .await?;
+    async fn flush(&self, tx: &mut PgConnection, rows: CopiedRows) -> Result<(), Failure> {
+        WIDE.write(tx, rows).await?;
         Ok(())
     }
-}
-
-async fn copy(connection: &mut PgConnection, table: &str, rows: &Rows) -> Result<(), sqlx::Error> {
-    let statement = format!("copy {table} from stdin (format binary)");
-    let mut copy = connection.copy_in_raw(&statement).await?;
-    copy.send(rows.as_slice()).await?;
-    copy.finish().await?;
-    Ok(())
-}
-
-fn is_unique_violation(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use eventing::consumer::CopiedRows;
 use schemas::DomainEvent as _;
 use schemas::payment::PaymentEvent;
 use serde_json::json;
@@ -11,7 +12,6 @@ use tokio::task::JoinSet;
 
 use super::{Place, found, ready, runtime};
 use crate::commands::consume::{BATCH_ROWS, WORKERS};
-use crate::load::copy::Rows;
 use crate::load::events::event;
 use crate::load::tables::{self, Booked};
 
@@ -118,21 +118,20 @@ async fn copy(pool: &PgPool, events: &[PaymentEvent]) -> Result<()> {
     let mut connection = pool.acquire().await?;
     let mut offset = 0;
     for batch in events.chunks(BATCH_ROWS) {
-        let mut rows = Rows::beginning();
+        let mut rows = CopiedRows::default();
         for event in batch {
             let place = tables::Place {
                 partition: 0,
                 offset,
-                recorded_us: event.occurred_at.as_microsecond(),
+                recorded_at: event.occurred_at,
             };
             tables::widen(&mut rows, event, place)?;
             offset += 1;
         }
-        rows.end();
         let mut copy = connection
             .copy_in_raw("copy wide from stdin (format binary)")
             .await?;
-        copy.send(rows.as_slice()).await?;
+        copy.send(rows.into_bytes()).await?;
         copy.finish().await?;
     }
     Ok(())
