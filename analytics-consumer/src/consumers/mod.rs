@@ -2,4 +2,4 @@
 
 mod rollups;
 
-pub use rollups::Rollups;
+pub use rollups::{Rollups, Rows};

@@ -1,64 +1,109 @@
 //! Payment events: written once each, listed newest first.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
-use schemas::payment::PaymentEvent;
+use schemas::payment::{PaymentEvent, PaymentStatus};
 use schemas::{EventId, MerchantId, PaymentNo, RefundNo};
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use crate::domain::scope::Scope;
 
-/// Writes the event and moves its payment forward. A repeated event changes nothing; an older one only adds to the list.
-pub async fn record(db: &mut PgConnection, event: &PaymentEvent) -> Result<(), sqlx::Error> {
-    let refund = event.refund.as_ref();
-    let written = sqlx::query!(
+/// Writes events and moves their payments forward. A repeated event changes nothing; an older one only adds to the list.
+///
+/// Either is in the order of its ids, so that batches that share some cannot lock each other out.
+pub async fn record(db: &mut PgConnection, events: &[PaymentEvent]) -> Result<(), sqlx::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut events: Vec<&PaymentEvent> = events.iter().collect();
+    events.sort_by_key(|event| event.event_id.uuid());
+    insert(db, &events).await?;
+    let mut payments = BTreeMap::<Uuid, Latest<'_>>::new();
+    for event in events {
+        payments
+            .entry(event.payment_no.uuid())
+            .and_modify(|latest| latest.merge(event))
+            .or_insert(Latest {
+                event,
+                first_seen_at: event.occurred_at,
+            });
+    }
+    advance(db, &payments.into_values().collect::<Vec<_>>()).await
+}
+
+/// What a batch says about one payment.
+struct Latest<'a> {
+    /// Of the highest sequence.
+    event: &'a PaymentEvent,
+    first_seen_at: Timestamp,
+}
+
+impl<'a> Latest<'a> {
+    fn merge(&mut self, event: &'a PaymentEvent) {
+        self.first_seen_at = self.first_seen_at.min(event.occurred_at);
+        if event.sequence > self.event.sequence {
+            self.event = event;
+        }
+    }
+}
+
+/// A column of the rows that are written in one statement.
+fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
+async fn insert(db: &mut PgConnection, events: &[&PaymentEvent]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
         r#"insert into payment_events
                (event_id, payment_no, merchant_id, sequence, event_type, old_status, new_status, amount, currency,
                 channel, refund_no, refund_amount, occurred_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+           select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[],
+                $8::bigint[], $9::text[], $10::text[], $11::uuid[], $12::bigint[], $13::timestamptz[])
            on conflict on constraint payment_events_pkey do nothing"#,
-        event.event_id.uuid(),
-        event.payment_no.uuid(),
-        event.merchant_id.uuid(),
-        event.sequence,
-        event.event_type.as_str(),
-        event.old_status.map(schemas::payment::PaymentStatus::as_str),
-        event.new_status.as_str(),
-        event.amount,
-        event.currency.code(),
-        event.channel,
-        refund.map(|refund| refund.refund_no.uuid()),
-        refund.map(|refund| refund.amount),
-        event.occurred_at.to_sqlx() as _,
+        &column(events, |event| event.event_id.uuid()),
+        &column(events, |event| event.payment_no.uuid()),
+        &column(events, |event| event.merchant_id.uuid()),
+        &column(events, |event| event.sequence),
+        &column(events, |event| event.event_type.as_str()) as _,
+        &column(events, |event| event.old_status.map(PaymentStatus::as_str)) as _,
+        &column(events, |event| event.new_status.as_str()) as _,
+        &column(events, |event| event.amount),
+        &column(events, |event| event.currency.code()) as _,
+        &column(events, |event| event.channel.as_str()) as _,
+        &column(events, |event| event.refund.as_ref().map(|refund| refund.refund_no.uuid())) as _,
+        &column(events, |event| event.refund.as_ref().map(|refund| refund.amount)) as _,
+        &column(events, |event| event.occurred_at.to_sqlx()) as _,
     )
-    .execute(&mut *db)
+    .execute(db)
     .await?;
-    if written.rows_affected() == 0 {
-        return Ok(());
-    }
-    advance(db, event).await
+    Ok(())
 }
 
-async fn advance(db: &mut PgConnection, event: &PaymentEvent) -> Result<(), sqlx::Error> {
+async fn advance(db: &mut PgConnection, payments: &[Latest<'_>]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"insert into payments as p
                (payment_no, merchant_id, channel, currency, amount, amount_refunded, status, sequence, first_seen_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+           select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
+               $8::bigint[], $9::timestamptz[])
            on conflict on constraint payments_pkey do update set
                first_seen_at = least(p.first_seen_at, excluded.first_seen_at),
                status = case when excluded.sequence > p.sequence then excluded.status else p.status end,
                amount_refunded =
                    case when excluded.sequence > p.sequence then excluded.amount_refunded else p.amount_refunded end,
-               sequence = greatest(p.sequence, excluded.sequence)"#,
-        event.payment_no.uuid(),
-        event.merchant_id.uuid(),
-        event.channel,
-        event.currency.code(),
-        event.amount,
-        event.amount_refunded,
-        event.new_status.as_str(),
-        event.sequence,
-        event.occurred_at.to_sqlx() as _,
+               sequence = greatest(p.sequence, excluded.sequence)
+           where excluded.sequence > p.sequence or excluded.first_seen_at < p.first_seen_at"#,
+        &column(payments, |payment| payment.event.payment_no.uuid()),
+        &column(payments, |payment| payment.event.merchant_id.uuid()),
+        &column(payments, |payment| payment.event.channel.as_str()) as _,
+        &column(payments, |payment| payment.event.currency.code()) as _,
+        &column(payments, |payment| payment.event.amount),
+        &column(payments, |payment| payment.event.amount_refunded),
+        &column(payments, |payment| payment.event.new_status.as_str()) as _,
+        &column(payments, |payment| payment.event.sequence),
+        &column(payments, |payment| payment.first_seen_at.to_sqlx()) as _,
     )
     .execute(db)
     .await?;

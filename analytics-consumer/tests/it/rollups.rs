@@ -1,6 +1,6 @@
 //! Events in any order, any number of times, give the same numbers.
 
-use analytics_consumer::consumers::Rollups;
+use analytics_consumer::consumers::{Rollups, Rows};
 use analytics_consumer::domain::scope::Scope;
 use analytics_consumer::domain::stats::{Interval, Stats};
 use analytics_consumer::store::events::{self, Filter};
@@ -72,13 +72,25 @@ fn declined(merchant_id: MerchantId) -> Vec<Event> {
     )
 }
 
+/// As the runtime does it: the first half in batches of one, and the rest in one batch.
 async fn consume(pool: &PgPool, events: impl IntoIterator<Item = Event>) {
-    for event in events {
-        let delivery = Delivery::sample("payments.payment.v1", event);
-        let mut tx = pool.begin().await.unwrap();
-        Rollups.apply(&mut tx, &mut (), &delivery, &()).await.unwrap();
-        tx.commit().await.unwrap();
+    let events: Vec<Event> = events.into_iter().collect();
+    let (singly, together) = events.split_at(events.len() / 2);
+    for event in singly {
+        consume_batch(pool, std::slice::from_ref(event)).await;
     }
+    consume_batch(pool, together).await;
+}
+
+async fn consume_batch(pool: &PgPool, events: &[Event]) {
+    let mut tx = pool.begin().await.unwrap();
+    let mut rows = Rows::default();
+    for event in events {
+        let delivery = Delivery::sample("payments.payment.v1", event.clone());
+        Rollups.apply(&mut tx, &mut rows, &delivery, &()).await.unwrap();
+    }
+    Rollups.flush(&mut tx, rows).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 async fn stats(pool: &PgPool, scope: Scope) -> Stats {
