@@ -106,6 +106,15 @@ impl Stand {
         Ok(())
     }
 
+    /// Keeps little of the log, for the disk's sake, at the price of more checkpoints.
+    pub(crate) async fn bound_wal(&self) -> Result<()> {
+        self.admin
+            .execute("alter system set max_wal_size = '1GB'")
+            .await?;
+        self.admin.execute("select pg_reload_conf()").await?;
+        Ok(())
+    }
+
     /// Creates a topic.
     pub(crate) async fn create_topic(&self, name: &str, settings: &[(&str, &str)]) -> Result<()> {
         let admin = kafka::admin(&self.brokers)?;
