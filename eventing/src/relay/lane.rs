@@ -1,6 +1,7 @@
 //! One lane's task: from taking the lane to giving it back or losing it.
 
 mod destinations;
+mod failed;
 mod marks;
 
 use std::collections::HashSet;
@@ -14,14 +15,13 @@ use tracing::Instrument as _;
 use self::marks::Unmarked;
 use super::Shared;
 use super::connection::{ConnectionError, connect_lane};
-use super::failures::{is_about_the_record, is_consequence};
 use super::floor::Floor;
 use super::leases::Lease;
-use super::publisher::{Publisher, Refusal, Report};
+use super::publisher::{Publisher, Refusal};
 use super::rows::{Batch, Bounds, Row, Rows};
 use super::span::send_span;
 use super::state::LaneState;
-use super::topics::{self, Topics};
+use super::topics::Topics;
 use crate::crash_point;
 use crate::hold::Hold;
 
@@ -188,6 +188,7 @@ impl Session<'_> {
     /// Publishes batch after batch until the producer fails, or is not the one to use any more.
     async fn publish_with(&mut self, publisher: &Publisher) -> Result<(), PublishError> {
         let mut looked_blocked_at = Instant::now();
+        let mut behind = Vec::new();
         while !self.stop.politely.is_cancelled() {
             self.ask_for_held_topics(publisher).await?;
             if self.is_any_blocked && looked_blocked_at.elapsed() > LOOK_AT_BLOCKED_EVERY {
@@ -195,7 +196,8 @@ impl Session<'_> {
                 looked_blocked_at = Instant::now();
             }
             let unannounced = self.state.take_found_by_poll();
-            let Batch { rows, is_cut } = self.read().await?;
+            let (Batch { rows, is_cut }, later) = self.next(behind).await?;
+            behind = Vec::new();
             let rows = self.take_blocked(rows).await?;
             let (rows, refused) = self.sort_out(publisher, rows).await?;
             if rows.is_empty() {
@@ -215,9 +217,12 @@ impl Session<'_> {
                 self.is_in_trouble = false;
                 return Ok(());
             }
-            // If these were all, whatever else is committed has woken us already, or will.
-            if count == rows.len() && !is_cut {
-                self.wait().await?;
+            if count == rows.len() {
+                behind = later;
+                // If these were all, whatever else is committed has woken us already, or will.
+                if behind.is_empty() && !is_cut {
+                    self.wait().await?;
+                }
             }
         }
         Ok(())
@@ -249,6 +254,20 @@ impl Session<'_> {
         } else {
             usize::from(self.shared.settings.batch_rows)
         }
+    }
+
+    /// The rows behind those that were published just now; or rows that have none of their aggregate before them, and those behind.
+    async fn next(&mut self, behind: Vec<Row>) -> Result<(Batch, Vec<Row>), ConnectionError> {
+        if behind.is_empty() {
+            let mut batch = self.read().await?;
+            let behind = batch.split_off_behind();
+            return Ok((batch, behind));
+        }
+        let batch = Batch {
+            rows: behind,
+            is_cut: true,
+        };
+        Ok((batch, Vec::new()))
     }
 
     async fn read(&mut self) -> Result<Batch, ConnectionError> {
@@ -328,64 +347,6 @@ impl Session<'_> {
                 self.shared.health.holding(self.lease.lane, reason);
             }
         }
-    }
-
-    async fn set_aside(&mut self, rows: &[Row], refused: &[Refusal]) -> Result<(), LaneError> {
-        for refusal in refused {
-            let Some(row) = rows.get(refusal.index) else {
-                continue;
-            };
-            let reason = refusal.reason.as_str();
-            let now = self.shared.clock().now();
-            if !self.rows.set_aside(row, reason, now).await? {
-                return Err(LaneError::Lost);
-            }
-            self.is_any_blocked = true;
-            tracing::error!(
-                seq = row.seq,
-                topic = row.topic,
-                key = row.key,
-                reason,
-                "an outbox row is set aside and blocks its aggregate; see `outbox list`"
-            );
-        }
-        Ok(())
-    }
-
-    /// Decides what the failed records mean. A record that failed alone and because of what it is, is refused; any other
-    /// failure is the producer's end.
-    fn judge(&mut self, rows: &[Row], report: &Report, refused: &mut Vec<Refusal>) -> Option<PublishError> {
-        let Some((index, first)) = report
-            .failed
-            .iter()
-            .copied()
-            .find(|(_, code)| !is_consequence(*code))
-            .or_else(|| report.failed.first().copied())
-        else {
-            self.suspects = self.suspects.saturating_sub(rows.len());
-            return None;
-        };
-        for (index, code) in &report.failed {
-            if let Some(row) = rows.get(*index).filter(|_| topics::is_missing(*code)) {
-                self.topics.forget(&row.topic);
-            }
-        }
-        self.is_in_trouble |= !is_consequence(first);
-        if is_about_the_record(first) {
-            if rows.len() == 1 {
-                self.suspects = self.suspects.saturating_sub(1);
-                refused.push(Refusal {
-                    index,
-                    reason: format!("Kafka refuses it: {first}"),
-                });
-            } else {
-                self.suspects = rows.len();
-            }
-        }
-        Some(PublishError::Refused {
-            failed: report.failed.len(),
-            first,
-        })
     }
 
     /// Pauses before the next producer is tried.

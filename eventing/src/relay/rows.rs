@@ -1,5 +1,7 @@
 //! What the owner of a lane does with its rows.
 
+use std::collections::HashSet;
+
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
@@ -27,6 +29,25 @@ pub(super) struct Batch {
     pub(super) rows: Vec<Row>,
     /// A bound was reached, so there may be more.
     pub(super) is_cut: bool,
+}
+
+impl Batch {
+    /// Keeps the first row of each aggregate, and answers those behind them, in their order.
+    ///
+    /// Until the first one is acknowledged, no other of its aggregate may be under way: of a producer that it has not met a broker
+    /// takes whatever sequence comes first. With several requests under way the first one may get lost, as it does when a
+    /// partition's leader changes, and the one behind it be taken in its place. Once one is acknowledged, the partition has
+    /// met the producer, and refuses a gap.
+    pub(super) fn split_off_behind(&mut self) -> Vec<Row> {
+        let mut met = HashSet::with_capacity(self.rows.len());
+        let is_first: Vec<bool> = self.rows.iter().map(|row| met.insert(row.aggregate())).collect();
+        let mut is_first = is_first.into_iter();
+        let (first, behind) = std::mem::take(&mut self.rows)
+            .into_iter()
+            .partition(|_| is_first.next().unwrap_or(false));
+        self.rows = first;
+        behind
+    }
 }
 
 /// What bounds one read.

@@ -6,6 +6,7 @@ mod cost;
 mod crash;
 mod doubles;
 mod failover;
+mod first_contact;
 mod lanes;
 mod lease_model;
 mod registry;

@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     Unreachable,
     /// Produce requests do not get to the broker.
     LoseProduceRequests,
+    /// One produce request does not get to the broker; those behind it do.
+    LoseOneProduceRequest,
     /// Produce requests get to the broker, and its answers do not come back.
     LoseProduceAnswers,
 }
@@ -130,7 +132,8 @@ impl Link {
             // Length, then the request's number, its version, and the id that the answer repeats.
             if frame[4..6] == PRODUCE {
                 produces.lock().unwrap().insert(frame[8..12].try_into().unwrap());
-                if self.fault() == Fault::LoseProduceRequests {
+                let loses_one = self.fault() == Fault::LoseOneProduceRequest && self.lost_count() == 0;
+                if loses_one || self.fault() == Fault::LoseProduceRequests {
                     *self.lost.lock().unwrap() += 1;
                     continue;
                 }
