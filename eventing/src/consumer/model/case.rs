@@ -22,7 +22,6 @@ const EVENTS: i64 = 6;
 /// Rounds in which what is left is done. Far more than it takes.
 const MAX_ROUNDS: usize = 500;
 
-/// One walk.
 pub(super) struct Case<'w> {
     world: &'w World,
     variant: Variant,
