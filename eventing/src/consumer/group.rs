@@ -69,6 +69,8 @@ pub struct ConsumerGroup {
     /// A value whose arrays and maps have more items together is dead-lettered before it is decoded, however few bytes it has.
     /// 10,000 by default; our events have none.
     pub max_items: usize,
+    /// For how long an unordered group's handler keeps the rows whose unique keys tell a repeated event; none when for ever.
+    pub rows_kept_for: Option<Duration>,
     /// When failures that are alike hold the group, because something that its handler depends on is down.
     pub breaker: BreakerSettings,
 }
@@ -105,6 +107,7 @@ impl ConsumerGroup {
             drain_deadline: DEFAULT_DRAIN_DEADLINE,
             max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
             max_items: DEFAULT_MAX_ITEMS,
+            rows_kept_for: None,
             breaker: BreakerSettings::default(),
         }
     }
@@ -151,6 +154,17 @@ impl ConsumerGroup {
         self
     }
 
+    /// Says for how long the handler keeps the rows whose unique keys tell a repeated event. A record that is older is
+    /// dead-lettered, not applied, because nobody can tell any more whether it was.
+    ///
+    /// Longer than the topics' retention, or than anyone may want to replay: a group that was down for so long, or that reads a
+    /// topic from its beginning, has all older records among its dead letters.
+    #[must_use]
+    pub fn rows_kept_for(mut self, time: Duration) -> Self {
+        self.rows_kept_for = Some(time);
+        self
+    }
+
     /// The topic of a retry tier, numbered from 1.
     pub fn retry_topic(&self, tier: u32) -> String {
         catalogue::retry_topic(&self.name, tier)
@@ -187,6 +201,11 @@ impl ConsumerGroup {
         if self.workers == 0 {
             return Err("a group has at least one worker".to_owned());
         }
+        if self.rows_kept_for.is_some() && self.ordering == Ordering::PerKey {
+            return Err(
+                "an ordered group tells a repeated event by its watermarks, which it keeps".to_owned(),
+            );
+        }
         if self.batch == 0 {
             return Err("a batch has at least one record".to_owned());
         }
@@ -210,6 +229,8 @@ mod tests {
                 .unwrap_err()
                 .contains("retry tier")
         );
+        let forgets = group.clone().rows_kept_for(Duration::from_hours(1));
+        assert!(forgets.check().unwrap_err().contains("watermarks"));
         assert!(group.clone().batch(0).check().unwrap_err().contains("batch"));
         assert!(group.clone().workers(0).check().unwrap_err().contains("worker"));
         assert!(

@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use futures::poll;
 use futures::stream::{FuturesUnordered, TryStreamExt as _};
+use jiff::SignedDuration;
 use tracing::Instrument as _;
 
 use super::batch::{Item, Outcome, Ready};
@@ -44,6 +45,11 @@ impl<H: Handler> Runtime<H> {
                 Turn::Later => {}
                 Turn::Now if self.passes_over(item) => {
                     item.outcome = Some(Outcome::Settled(Settled::PassedOver));
+                }
+                Turn::Now if self.is_forgotten(item) => {
+                    let message = "it is older than what tells a repeated event, so it may have been applied";
+                    item.ready = Ready::Failed(Failure::dead("behind_horizon", message));
+                    item.outcome = Some(Outcome::Failed);
                 }
                 Turn::Now if !H::PREPARES => self.prepare(item).await?,
                 Turn::Now => {
@@ -129,6 +135,13 @@ impl<H: Handler> Runtime<H> {
                 .delivery
                 .as_ref()
                 .is_some_and(|delivery| delivery.event.is_unknown() || delivery.event.is_withheld())
+    }
+
+    /// Whether the rows by which an unordered group would know the event may have been deleted: they are no older than its record.
+    fn is_forgotten(&self, item: &Item<'_, H>) -> bool {
+        let age = self.clock.now().duration_since(item.envelope.recorded_at);
+        let kept = self.group.rows_kept_for.map(SignedDuration::try_from);
+        kept.is_some_and(|kept| kept.is_ok_and(|kept| age >= kept))
     }
 
     async fn prepare(&self, item: &mut Item<'_, H>) -> Result<(), Failure> {

@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use eventing::Clock;
+use jiff::SignedDuration;
 use schemas::{DomainEvent as _, PaymentNo};
 
 use super::script::{Act, Script};
@@ -41,6 +45,32 @@ async fn an_unordered_group_passes_over_what_is_withheld_or_of_an_unknown_type()
     assert_eq!(script.calls().len(), 1);
     member.stop().await;
     assert!(stage.letters(0).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_older_than_the_rows_that_would_know_it_is_a_dead_letter_and_not_applied_again() {
+    let month = Duration::from_hours(30 * 24);
+    let mut stage = Stage::new(unordered().rows_kept_for(month)).await;
+    stage.clock = Clock::stopped_at(Clock::system().now() + SignedDuration::from_hours(29 * 24));
+    let payment_no = PaymentNo::generate();
+    let member = stage.start(Script::by_unique_key());
+    let event = stage.send_next(payment_no, 1).await;
+    stage.until_count("noted", 1).await;
+
+    // Two days later the month is over, and the service has tidied up.
+    stage.clock.advance(SignedDuration::from_hours(48));
+    sqlx::query("delete from noted")
+        .execute(&stage.pool)
+        .await
+        .unwrap();
+    stage.send(&event).await;
+    let letters = stage.letters(1).await;
+    assert_eq!(
+        letters[0].headers.text("eventing-error-class"),
+        Some("behind_horizon")
+    );
+    assert_eq!(stage.count("noted").await, 0);
+    member.stop().await;
 }
 
 /// PostgreSQL answers COMMIT in a failed transaction with a rollback, and with no error.
