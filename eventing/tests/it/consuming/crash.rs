@@ -1,42 +1,27 @@
 //! A member that dies between any two steps.
 
-use std::process::{Command, Stdio};
-use std::time::Duration;
-
-use eventing::consumer::Resources;
-use eventing::{Clock, KafkaSettings, SchemaRegistry};
+use eventing::consumer::Consumer;
 use schemas::PaymentNo;
-use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
 
+use super::process::{self, Process};
 use super::script::{Act, Script};
 use super::stage::{Stage, ordered};
-use crate::support::address;
 
-/// The events of one aggregate that fail once: the first, and one that is then drained.
-const FAILING: [i64; 2] = [1, 3];
+/// The events of one aggregate that fail once: the first, and those that are then drained. If the first is read again, because the
+/// group rebalances, and is applied thereby, the third takes its part and the fourth is drained.
+const FAILING: [i64; 3] = [1, 3, 4];
 
 /// Not a test of its own: the process that dies. The tests below start it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "started by the crash tests as a process of its own"]
 async fn dying_member() {
-    let variable = |name| std::env::var(name).unwrap();
-    let pool = PgPool::connect(&variable("DYING_DATABASE_URL")).await.unwrap();
-    let mut kafka = KafkaSettings::new(address("TEST_KAFKA_BROKERS"));
-    kafka.topic_prefix = variable("DYING_TOPIC_PREFIX");
-    let registry = SchemaRegistry::new(&address("TEST_SCHEMA_REGISTRY_URL"), pool.clone()).unwrap();
     let script = Script::default();
+    let fails_once = std::env::var("FAILS_ONCE").unwrap();
     for sequence in FAILING {
-        script.on(&variable("DYING_FAILS_ONCE"), sequence, &[Act::Retry]);
+        script.on(&fails_once, sequence, &[Act::Retry]);
     }
-    let resources = Resources {
-        pool,
-        kafka,
-        registry,
-        clock: Clock::system(),
-    };
-    let consumer = eventing::consumer::Consumer::new(ordered(), script, resources);
-    consumer.run(CancellationToken::new()).await.unwrap();
+    let consumer = Consumer::new(ordered(), script, process::resources().await);
+    consumer.run(process::until_asked_to_leave()).await.unwrap();
 }
 
 /// Runs a member that dies at a step, and then one that does not.
@@ -62,34 +47,9 @@ async fn survives(crash_at: &'static str) {
 }
 
 async fn die(stage: &Stage, crash_at: &'static str, fails_once: &str) {
-    let options = stage.pool.connect_options();
-    let (base, _) = address("TEST_DATABASE_URL")
-        .rsplit_once('/')
-        .map(|(base, name)| (base.to_owned(), name.to_owned()))
-        .unwrap();
-    let mut dying = Command::new(std::env::current_exe().unwrap());
-    dying
-        .args([
-            "--exact",
-            "consuming::crash::dying_member",
-            "--ignored",
-            "--nocapture",
-        ])
-        .env("CRASH_AT", crash_at)
-        .env(
-            "DYING_DATABASE_URL",
-            format!("{base}/{}", options.get_database().unwrap()),
-        )
-        .env("DYING_TOPIC_PREFIX", &stage.kafka.topic_prefix)
-        .env("DYING_FAILS_ONCE", fails_once)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    let dead = tokio::task::spawn_blocking(move || dying.output().unwrap());
-    let dead = tokio::time::timeout(Duration::from_mins(1), dead)
-        .await
-        .unwrap()
-        .unwrap();
-    let said = String::from_utf8_lossy(&dead.stderr);
+    let variables = [("CRASH_AT", crash_at), ("FAILS_ONCE", fails_once)];
+    let dying = Process::start(stage, "consuming::crash::dying_member", &variables);
+    let said = dying.until_dead().await;
     assert!(
         said.contains(&format!("crash point {crash_at} reached")),
         "{said}"

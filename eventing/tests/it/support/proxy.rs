@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use eventing::KafkaSettings;
@@ -36,6 +37,7 @@ pub(crate) struct Proxy {
     address: String,
     fault: watch::Sender<Fault>,
     lost: Arc<Mutex<usize>>,
+    answered: Arc<AtomicUsize>,
     _accepting: JoinSet<()>,
 }
 
@@ -49,8 +51,10 @@ impl Proxy {
             own_port: address.port(),
             fault: watch::Sender::new(Fault::None),
             lost: Arc::default(),
+            answered: Arc::default(),
         };
         let (fault, lost) = (link.fault.clone(), Arc::clone(&link.lost));
+        let answered = Arc::clone(&link.answered);
         let mut accepting = JoinSet::new();
         accepting.spawn(async move {
             let mut connections = JoinSet::new();
@@ -65,6 +69,7 @@ impl Proxy {
             address: format!("{host}:{}", address.port()),
             fault,
             lost,
+            answered,
             _accepting: accepting,
         }
     }
@@ -86,6 +91,11 @@ impl Proxy {
     pub(crate) fn lost(&self) -> usize {
         *self.lost.lock().unwrap()
     }
+
+    /// How many bytes of answers came through.
+    pub(crate) fn answered_bytes(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
+    }
 }
 
 #[derive(Clone)]
@@ -94,6 +104,7 @@ struct Link {
     own_port: u16,
     fault: watch::Sender<Fault>,
     lost: Arc<Mutex<usize>>,
+    answered: Arc<AtomicUsize>,
 }
 
 impl Link {
@@ -155,6 +166,7 @@ impl Link {
                 *self.lost.lock().unwrap() += 1;
                 continue;
             }
+            self.answered.fetch_add(frame.len(), Ordering::SeqCst);
             self.replace_address(&mut frame);
             to.write_all(&frame).await?;
         }
