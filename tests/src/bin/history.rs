@@ -34,6 +34,9 @@ struct Arguments {
     /// Where it keeps its files and logs; what is there is erased.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Does no harm, but lets what an earlier run has left in its folder heal, and judges that. It needs that run's seed.
+    #[arg(long, requires = "seed", conflicts_with = "minutes")]
+    resume: bool,
     /// A mistake to make on purpose: it has to be found.
     #[arg(long, hide = true, value_parser = wrong::ALL)]
     wrong: Option<String>,
@@ -125,10 +128,11 @@ async fn judge(arguments: Arguments) -> Result<()> {
         .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/history"));
     let demand = Demand {
         seed,
-        length: Duration::from_mins(arguments.minutes),
+        length: Duration::from_mins(if arguments.resume { 0 } else { arguments.minutes }),
         brokers: arguments.brokers,
         folder,
         wrong: arguments.wrong,
+        resumes: arguments.resume,
     };
     drive::run(&demand).await
 }

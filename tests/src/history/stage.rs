@@ -86,12 +86,19 @@ pub struct Demand {
     pub folder: PathBuf,
     /// A mistake to be found.
     pub wrong: Option<String>,
+    /// Whether it goes on where an earlier run in this folder has ended, rather than begins.
+    pub resumes: bool,
 }
 
 impl Stage {
     /// Starts the backbone, and makes what the processes need. None of them runs yet.
     pub async fn build(demand: &Demand) -> Result<Self> {
-        let run = Run::prepare_afresh(State::at(&demand.folder)?)?;
+        let folder = State::at(&demand.folder)?;
+        let run = if demand.resumes {
+            Run::prepare(folder)?
+        } else {
+            Run::prepare_afresh(folder)?
+        };
         let ports = Ports::free_with_broker_doors(demand.brokers)?;
         let distribution = Distribution::fetch(&local::downloads(), Progress::Shown).await?;
         let backbone = Backbone::start(
@@ -122,8 +129,10 @@ impl Stage {
             ports,
             backbone,
         };
-        stage.create_databases().await?;
-        stage.create_topics().await?;
+        if !demand.resumes {
+            stage.create_databases().await?;
+            stage.create_topics().await?;
+        }
         stage.open_doors().await?;
         let began = Clock::system().now();
         stage.timeline = Timeline::since(began);
