@@ -1,7 +1,7 @@
 //! The relay: takes committed events from the outbox to their topics.
 //!
 //! It promises that every committed event reaches its topic at least once, and that the first occurrences of an aggregate's
-//! events appear in the order of their sequence, with no gap. It rests on five things:
+//! events appear in the order of their sequence, with no gap. It rests on six things:
 //!
 //! 1. An aggregate is in one lane, and a lane is relayed by whoever holds its lease: one task, which sends a batch, waits for
 //!    all acknowledgements, marks it, and reads again. (A few rows it marks a moment later; until then it reads past them.)
@@ -14,6 +14,8 @@
 //!    until it is past it, so that the others have to answer for it once at most.
 //! 5. Two producers at once, a stale owner's and its successor's, can only duplicate: each sends an aggregate's events in
 //!    order and without a gap, from a row on that was not yet marked when it began.
+//! 6. Of each batch only an aggregate's first row is sent until it is acknowledged. A broker takes any sequence from a producer
+//!    that the partition has not met, so a second request that is under way could take a lost first one's place.
 //!
 //! What a newcomer gets wrong: `seq` orders the events of one aggregate and says nothing about two.
 
