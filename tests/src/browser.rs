@@ -92,14 +92,23 @@ impl Browser {
         Ok(self.client.find(Locator::Css("main")).await?.text().await?)
     }
 
-    /// Follows a link or presses a button by a CSS selector.
+    /// Follows a link or presses a button by a CSS selector, and waits until the page that it was on is gone: the driver answers
+    /// a click before the browser has begun to leave, and what is asked then is asked of one page or the other.
     pub async fn press(&self, selector: &str) -> Result<()> {
+        let left = self.client.find(Locator::Css("html")).await?;
         let found = self.client.find(Locator::Css(selector)).await;
         found
             .with_context(|| format!("nothing like {selector}"))?
             .click()
             .await?;
-        Ok(())
+        eventually(&format!("the page after {selector}"), async || {
+            match left.tag_name().await {
+                Err(gone) if gone.is_stale_element_reference() => Ok(Some(())),
+                Ok(_) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
     }
 
     /// Types into the field of this name, in place of what is there.
