@@ -196,8 +196,7 @@ impl Session<'_> {
                 looked_blocked_at = Instant::now();
             }
             let unannounced = self.state.take_found_by_poll();
-            let (Batch { rows, is_cut }, later) = self.next(behind).await?;
-            behind = Vec::new();
+            let (Batch { rows, is_cut }, later) = self.next(std::mem::take(&mut behind)).await?;
             let rows = self.take_blocked(rows).await?;
             let (rows, refused) = self.sort_out(publisher, rows).await?;
             if rows.is_empty() {

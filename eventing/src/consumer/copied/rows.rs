@@ -12,7 +12,6 @@ const EPOCH_US: i64 = 946_684_800_000_000;
 #[derive(Clone, Debug)]
 pub struct CopiedRows {
     bytes: Vec<u8>,
-    rows: usize,
 }
 
 /// A value is longer than PostgreSQL takes.
@@ -24,7 +23,6 @@ impl Default for CopiedRows {
     fn default() -> Self {
         Self {
             bytes: SIGNATURE.to_vec(),
-            rows: 0,
         }
     }
 }
@@ -32,7 +30,6 @@ impl Default for CopiedRows {
 impl CopiedRows {
     /// Begins a row of so many values.
     pub fn row(&mut self, values: i16) -> &mut Self {
-        self.rows += 1;
         self.put(&values.to_be_bytes())
     }
 
@@ -65,16 +62,6 @@ impl CopiedRows {
     /// No value.
     pub fn null(&mut self) -> &mut Self {
         self.put(&NULL.to_be_bytes())
-    }
-
-    /// How many rows were begun.
-    pub fn len(&self) -> usize {
-        self.rows
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.rows == 0
     }
 
     /// What COPY takes.

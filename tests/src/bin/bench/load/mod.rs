@@ -1,6 +1,5 @@
 //! What the stand is loaded with.
 
-pub(crate) mod copy;
 pub(crate) mod events;
 pub(crate) mod letters;
 pub(crate) mod pace;

@@ -1,16 +1,17 @@
 //! Fills the outbox with a million rows in seconds: they are copied into a table once, and from there as often as needed.
 
 use anyhow::Result;
+use eventing::consumer::{CopiedInto, CopiedRows};
 use eventing::headers::RecordHeaders;
 use schemas::catalogue::PAYMENTS;
 use sqlx::{Executor as _, PgPool};
 
-use super::copy::Rows;
 use super::records;
 
-/// Rows per message of the copy.
-const CHUNK: u64 = 1_000;
+/// Rows of one copy.
+const CHUNK: u64 = 10_000;
 const COLUMNS: i16 = 5;
+static STAGED: CopiedInto = CopiedInto::new("staged", "number, key, sequence, payload, headers");
 
 /// Copies so many records into the staging table.
 pub(crate) async fn stage(pool: &PgPool, count: u64) -> Result<()> {
@@ -20,35 +21,32 @@ pub(crate) async fn stage(pool: &PgPool, count: u64) -> Result<()> {
          )",
     )
     .await?;
-    let mut connection = pool.acquire().await?;
-    let mut copy = connection
-        .copy_in_raw("copy staged from stdin (format binary)")
-        .await?;
-    let mut rows = Rows::beginning();
-    for number in 0..count {
-        write_row(&mut rows, number)?;
-        if number % CHUNK == CHUNK - 1 {
-            copy.send(rows.as_slice()).await?;
-            rows = Rows::more();
+    let mut tx = pool.begin().await?;
+    let mut from = 0;
+    while from < count {
+        let below = count.min(from + CHUNK);
+        let mut rows = CopiedRows::default();
+        for number in from..below {
+            write_row(&mut rows, number)?;
         }
+        STAGED.write(&mut tx, rows).await?;
+        from = below;
     }
-    rows.end();
-    copy.send(rows.as_slice()).await?;
-    copy.finish().await?;
+    tx.commit().await?;
     pool.execute("vacuum analyze staged").await?;
     Ok(())
 }
 
-fn write_row(rows: &mut Rows, number: u64) -> Result<()> {
+fn write_row(rows: &mut CopiedRows, number: u64) -> Result<()> {
     let record = records::record(number);
     let mut headers = RecordHeaders::new();
     for (name, value) in record.headers {
         headers.push(name, value);
     }
     rows.row(COLUMNS)
-        .number(i64::try_from(number)?)?
-        .bytes(record.key.as_bytes())?
-        .number(record.sequence)?
+        .number(i64::try_from(number)?)
+        .text(&record.key)?
+        .number(record.sequence)
         .bytes(&record.payload)?
         .bytes(&headers.to_bytes()?)?;
     Ok(())
