@@ -7,14 +7,11 @@
 
 mod rows;
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 pub use rows::{CopiedRows, TooLong};
 
-/// How many batches take the way over the temporary table after one that had to.
-const STAGED_AFTER_CONFLICT: u32 = 50;
+use super::shortcut::Shortcut;
 
 /// A table that rows are copied into. Its names are written into statements as they are, so they come from the program.
 #[derive(Debug)]
@@ -22,7 +19,8 @@ pub struct CopiedInto {
     table: &'static str,
     /// The columns that each row has, in their order, separated by commas.
     columns: &'static str,
-    staged_batches_left: AtomicU32,
+    /// Straight into the table.
+    shortcut: Shortcut,
 }
 
 impl CopiedInto {
@@ -31,7 +29,7 @@ impl CopiedInto {
         Self {
             table,
             columns,
-            staged_batches_left: AtomicU32::new(0),
+            shortcut: Shortcut::new(),
         }
     }
 
@@ -39,7 +37,7 @@ impl CopiedInto {
     /// another, are left out.
     pub async fn write(&self, tx: &mut PgConnection, rows: CopiedRows) -> Result<u64, sqlx::Error> {
         let bytes = rows.into_bytes();
-        if self.takes_straight_way() {
+        if self.shortcut.looks_open() {
             let mut attempt = tx.begin().await?;
             match copy(&mut attempt, self.table, self.columns, &bytes).await {
                 Ok(copied) => {
@@ -49,16 +47,9 @@ impl CopiedInto {
                 Err(error) if is_unique_violation(&error) => attempt.rollback().await?,
                 Err(error) => return Err(error),
             }
-            self.staged_batches_left
-                .store(STAGED_AFTER_CONFLICT, Ordering::Relaxed);
+            self.shortcut.was_none();
         }
         self.write_staged(tx, &bytes).await
-    }
-
-    fn takes_straight_way(&self) -> bool {
-        let left = &self.staged_batches_left;
-        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-            .is_err()
     }
 
     async fn write_staged(&self, tx: &mut PgConnection, bytes: &[u8]) -> Result<u64, sqlx::Error> {

@@ -38,6 +38,7 @@ mod rebalance;
 pub(crate) mod record;
 mod requests;
 mod runtime;
+mod shortcut;
 mod subscription;
 mod tracker;
 mod transact;
@@ -155,6 +156,7 @@ impl<H: Handler> Consumer<H> {
             registry,
             clock,
             metrics,
+            shortcut: shortcut::Shortcut::new(),
         };
         Ok((runtime, kafka))
     }

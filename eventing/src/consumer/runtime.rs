@@ -23,6 +23,7 @@ use super::holds::{Holds, Stopped};
 use super::metrics::Metrics;
 use super::publisher::Publisher;
 use super::record::Record;
+use super::shortcut::Shortcut;
 use super::watermarks::Aggregate;
 use super::worker::Begun;
 use crate::headers::TRACEPARENT;
@@ -51,6 +52,8 @@ pub(crate) struct Runtime<H> {
     pub(crate) holds: Arc<Holds>,
     pub(crate) breakers: Breakers,
     pub(crate) metrics: Metrics,
+    /// To move a batch's watermarks without a look at where they are.
+    pub(crate) shortcut: Shortcut,
 }
 
 /// How work on a record ended.

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgTransaction};
 use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
@@ -60,14 +60,9 @@ impl<H: Handler> Runtime<H> {
         items: &[Item<'_, H>],
         deadline: Duration,
     ) -> Result<Vec<Option<Outcome>>, Blame> {
-        let mut tx = self.begin().await.map_err(nobody)?;
-        let frontier = match self.group.ordering {
-            Ordering::PerKey => Some(
-                Frontier::lock(&mut tx, &self.group.name, items)
-                    .await
-                    .map_err(nobody)?,
-            ),
-            Ordering::Unordered => None,
+        let (mut tx, frontier) = match self.group.ordering {
+            Ordering::PerKey => self.begin_locked(items).await.map_err(nobody)?,
+            Ordering::Unordered => (self.begin().await.map_err(nobody)?, None),
         };
         let mut work = Work::<H> {
             frontier,
@@ -90,6 +85,28 @@ impl<H: Handler> Runtime<H> {
         Ok(work.outcomes)
     }
 
+    /// Begins a transaction that holds the aggregates of the items.
+    async fn begin_locked<'a>(
+        &'a self,
+        items: &'a [Item<'_, H>],
+    ) -> Result<(PgTransaction<'static>, Option<Frontier<'a>>), sqlx::Error> {
+        let mut tx = self.begin().await?;
+        let mut frontier = Frontier::new(&self.group.name, items);
+        if self.shortcut.looks_open() {
+            match frontier.move_ahead(&mut tx).await? {
+                Some(true) => return Ok((tx, Some(frontier))),
+                Some(false) => {
+                    self.shortcut.was_none();
+                    tx.rollback().await?;
+                    tx = self.begin().await?;
+                }
+                None => {}
+            }
+        }
+        frontier.lock(&mut tx).await?;
+        Ok((tx, Some(frontier)))
+    }
+
     /// Applies one event after the other, until the time of a batch is over.
     async fn apply_all<'a>(
         &self,
@@ -102,7 +119,7 @@ impl<H: Handler> Runtime<H> {
             if work.applied > 0 && started.elapsed() > BATCH_TIME {
                 return Ok(());
             }
-            let outcome = match work.step(item, delivery) {
+            let outcome = match work.step(index, item, delivery) {
                 Step::Leave => continue,
                 Step::Settle(outcome) => outcome,
                 Step::Apply(prepared) => {
@@ -110,7 +127,7 @@ impl<H: Handler> Runtime<H> {
                         .await
                         .map_err(|failure| by(index, failure))?;
                     work.applied += 1;
-                    work.settle(item, delivery)
+                    work.settle(index, item, delivery)
                 }
             };
             if let Some(slot) = work.outcomes.get_mut(index) {
@@ -201,39 +218,44 @@ impl<H: Handler> Runtime<H> {
 }
 
 impl<'a, H: Handler> Work<'a, H> {
-    fn step<'p>(&mut self, item: &'p Item<'_, H>, delivery: &'a Delivery) -> Step<'p, H::Prepared>
+    fn step<'p>(
+        &mut self,
+        index: usize,
+        item: &'p Item<'_, H>,
+        delivery: &'a Delivery,
+    ) -> Step<'p, H::Prepared>
     where
         'p: 'a,
     {
-        let turn = match &self.frontier {
+        let turn = match &mut self.frontier {
             None => Some(Turn::Now),
-            Some(frontier) => frontier.turn(delivery),
+            Some(frontier) => frontier.turn(index, delivery),
         };
         match (turn, &item.ready) {
             (None, _) => Step::Leave,
             (Some(Turn::Past), _) => Step::Settle(Outcome::Settled(Settled::Duplicate)),
             (Some(Turn::Later), _) => {
                 if let Some(frontier) = &mut self.frontier {
-                    frontier.park(delivery, item.record);
+                    frontier.park(index, delivery, item.record);
                 }
                 Step::Settle(Outcome::Settled(Settled::Parked))
             }
             (Some(Turn::Now), Ready::Failed(_)) => Step::Settle(Outcome::Failed),
-            (Some(Turn::Now), Ready::Withheld) => Step::Settle(self.settle(item, delivery)),
+            (Some(Turn::Now), Ready::Withheld) => Step::Settle(self.settle(index, item, delivery)),
             (Some(Turn::Now), Ready::Prepared(prepared)) => Step::Apply(prepared),
             (Some(Turn::Now), Ready::No) => {
                 // Its turn has come since it was looked up.
                 if let Some(frontier) = &mut self.frontier {
-                    frontier.stall(delivery);
+                    frontier.stall(index);
                 }
                 Step::Leave
             }
         }
     }
 
-    fn settle(&mut self, item: &Item<'_, H>, delivery: &'a Delivery) -> Outcome {
+    fn settle(&mut self, index: usize, item: &Item<'_, H>, delivery: &'a Delivery) -> Outcome {
         if let Some(frontier) = &mut self.frontier {
-            frontier.advance(delivery, item.record);
+            frontier.advance(index, delivery, item.record);
         }
         Outcome::Settled(Settled::Applied { drain: false })
     }

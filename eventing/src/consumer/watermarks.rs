@@ -4,7 +4,7 @@ mod set;
 
 use sqlx::{PgConnection, PgPool};
 
-pub(crate) use set::{Key, Move, advance_all, last_of, lock_all};
+pub(crate) use set::{Key, Mark, Run, create_all, last_of, lock_all, move_ahead, take_drains, write_all};
 
 /// One aggregate, as one group sees it.
 #[derive(Clone, Copy, Debug)]

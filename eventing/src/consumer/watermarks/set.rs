@@ -8,18 +8,26 @@ use sqlx::{PgConnection, PgPool};
 /// A topic and a key.
 pub(crate) type Key<'a> = (&'a str, &'a str);
 
-/// How an aggregate moves in a batch.
+/// Events of an aggregate that follow on each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Move<'a> {
+pub(crate) struct Run<'a> {
     pub(crate) key: Key<'a>,
-    /// Its last sequence before; none when it has no row yet.
-    pub(crate) from: Option<i64>,
+    /// How many they are.
+    pub(crate) events: i64,
+    /// The sequence of the last one.
     pub(crate) to: i64,
+}
+
+/// Where an aggregate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark<'a> {
+    pub(crate) key: Key<'a>,
+    pub(crate) last: i64,
 }
 
 /// The last sequence of each, 0 for none. They may be out of date as soon as they are read.
 pub(crate) async fn last_of(pool: &PgPool, group: &str, keys: &[Key<'_>]) -> Result<Vec<i64>, sqlx::Error> {
-    let (topics, names) = columns(keys);
+    let (topics, names) = columns(keys.iter().copied());
     let rows = sqlx::query!(
         r#"select k.place as "place!", w.last_sequence as "last_sequence!"
            from unnest($2::text[], $3::text[]) with ordinality as k (topic, key, place)
@@ -48,7 +56,7 @@ pub(crate) async fn lock_all(
     group: &str,
     keys: &[Key<'_>],
 ) -> Result<Vec<Option<i64>>, sqlx::Error> {
-    let (topics, names) = columns(keys);
+    let (topics, names) = columns(keys.iter().copied());
     let rows = sqlx::query!(
         r#"select k.place as "place!", w.last_sequence as "last_sequence!"
            from unnest($2::text[], $3::text[]) with ordinality as k (topic, key, place)
@@ -70,110 +78,147 @@ pub(crate) async fn lock_all(
     Ok(last)
 }
 
-/// Moves aggregates that were locked with [`lock_all`] on. Answers those of which a parked event's turn has come with that; or
-/// none at all, when someone else has created the row of one that had none: then nothing may be committed.
-pub(crate) async fn advance_all(
+/// Moves each on by the number of its events, in the order given, which must be the same for everyone, and locks it with that.
+/// Answers whether all of them have come where their events lead: then each was just before its first one. If not, the
+/// transaction has to be rolled back.
+///
+/// A parked event's turn may have come with that, which [`take_drains`] has to find out in a later statement: what was
+/// parked while this one waited for a lock, it does not see.
+pub(crate) async fn move_ahead(
     tx: &mut PgConnection,
     group: &str,
-    moves: &[Move<'_>],
-) -> Result<Option<Vec<(String, String)>>, sqlx::Error> {
-    let (old, new): (Vec<Move<'_>>, Vec<Move<'_>>) = moves.iter().partition(|moved| moved.from.is_some());
-    let mut drains = Vec::new();
-    if !new.is_empty() {
-        let Some(due) = create(tx, group, &new).await? else {
-            return Ok(None);
-        };
-        drains.extend(due);
-    }
-    if !old.is_empty() {
-        drains.extend(move_on(tx, group, &old).await?);
-    }
-    Ok(Some(drains))
-}
-
-/// Without a row there was nothing to lock, so whoever creates it first decides, and the other begins anew: its statement would
-/// not see what the first has parked.
-async fn create(
-    tx: &mut PgConnection,
-    group: &str,
-    moves: &[Move<'_>],
-) -> Result<Option<Vec<(String, String)>>, sqlx::Error> {
-    let (topics, names) = columns(&moves.iter().map(|moved| moved.key).collect::<Vec<_>>());
-    let to: Vec<i64> = moves.iter().map(|moved| moved.to).collect();
+    runs: &[Run<'_>],
+) -> Result<bool, sqlx::Error> {
+    let (topics, names) = columns(runs.iter().map(|run| run.key));
+    let events: Vec<i64> = runs.iter().map(|run| run.events).collect();
     let rows = sqlx::query!(
-        r#"insert into eventing.watermarks (consumer_group, topic, key, last_sequence, drain_due_at)
-           select $1, k.topic, k.key, k.moved_to, case when exists (
-               select from eventing.parked p
-               where p.consumer_group = $1 and p.topic = k.topic and p.key = k.key and p.sequence <= k.moved_to + 1
-           ) then clock_timestamp() + interval '5 seconds' end
-           from unnest($2::text[], $3::text[], $4::bigint[]) with ordinality as k (topic, key, moved_to, place)
-           order by k.place
-           on conflict on constraint watermarks_pkey do nothing
-           returning topic, key, drain_due_at is not null as "drain!""#,
+        "insert into eventing.watermarks as w (consumer_group, topic, key, last_sequence)
+         select $1, k.topic, k.key, k.events
+         from unnest($2::text[], $3::text[], $4::bigint[]) with ordinality as k (topic, key, events, place)
+         order by k.place
+         on conflict on constraint watermarks_pkey do update
+         set last_sequence = w.last_sequence + excluded.last_sequence, drain_due_at = null
+         returning w.topic, w.key, w.last_sequence",
         group,
         &topics as _,
         &names as _,
-        &to,
+        &events,
     )
     .fetch_all(tx)
     .await?;
-    if rows.len() < moves.len() {
-        return Ok(None);
-    }
-    Ok(Some(
-        rows.into_iter()
-            .filter(|row| row.drain)
-            .map(|row| (row.topic, row.key))
-            .collect(),
-    ))
+    let arrived = rows.len() == runs.len()
+        && rows.iter().zip(runs).all(|(row, run)| {
+            (row.topic.as_str(), row.key.as_str(), row.last_sequence) == (run.key.0, run.key.1, run.to)
+        });
+    Ok(arrived)
 }
 
-/// They are locked, so each of them must be found where it was.
-async fn move_on(
+/// Creates the rows of those that had none for [`lock_all`]. `false` when someone else has created one meanwhile: without a row
+/// there was nothing to lock, so whoever creates it first decides, and the other begins anew.
+pub(crate) async fn create_all(
     tx: &mut PgConnection,
     group: &str,
-    moves: &[Move<'_>],
-) -> Result<Vec<(String, String)>, sqlx::Error> {
-    let (topics, names) = columns(&moves.iter().map(|moved| moved.key).collect::<Vec<_>>());
-    let to: Vec<i64> = moves.iter().map(|moved| moved.to).collect();
-    let rows = sqlx::query!(
-        r#"insert into eventing.watermarks as w (consumer_group, topic, key, last_sequence)
-           select $1, k.topic, k.key, k.moved_to
-           from unnest($2::text[], $3::text[], $4::bigint[]) with ordinality as k (topic, key, moved_to, place)
-           order by k.place
-           on conflict on constraint watermarks_pkey do update
-           set last_sequence = excluded.last_sequence,
-               drain_due_at = case when exists (
-                   select from eventing.parked p
-                   where p.consumer_group = w.consumer_group and p.topic = w.topic and p.key = w.key
-                     and p.sequence <= excluded.last_sequence + 1
-               ) then clock_timestamp() + interval '5 seconds' end
-           where w.last_sequence < excluded.last_sequence
-           returning w.topic, w.key, w.drain_due_at is not null as "drain!""#,
+    marks: &[Mark<'_>],
+) -> Result<bool, sqlx::Error> {
+    if marks.is_empty() {
+        return Ok(true);
+    }
+    let (topics, names) = columns(marks.iter().map(|mark| mark.key));
+    let last: Vec<i64> = marks.iter().map(|mark| mark.last).collect();
+    let created = sqlx::query!(
+        "insert into eventing.watermarks (consumer_group, topic, key, last_sequence)
+         select $1, k.topic, k.key, k.last
+         from unnest($2::text[], $3::text[], $4::bigint[]) with ordinality as k (topic, key, last, place)
+         order by k.place
+         on conflict on constraint watermarks_pkey do nothing",
         group,
         &topics as _,
         &names as _,
-        &to,
+        &last,
     )
-    .fetch_all(tx)
+    .execute(tx)
     .await?;
-    if rows.len() != moves.len() {
-        let reason = format!(
-            "{} of {} locked watermarks have moved",
-            moves.len() - rows.len(),
-            moves.len()
-        );
+    Ok(created.rows_affected() == marks.len() as u64)
+}
+
+/// Writes where locked aggregates are, each of which has a row that says something else.
+pub(crate) async fn write_all(
+    tx: &mut PgConnection,
+    group: &str,
+    marks: &[Mark<'_>],
+) -> Result<(), sqlx::Error> {
+    if marks.is_empty() {
+        return Ok(());
+    }
+    let (topics, names) = columns(marks.iter().map(|mark| mark.key));
+    let last: Vec<i64> = marks.iter().map(|mark| mark.last).collect();
+    let written = sqlx::query!(
+        "insert into eventing.watermarks as w (consumer_group, topic, key, last_sequence)
+         select $1, k.topic, k.key, k.last
+         from unnest($2::text[], $3::text[], $4::bigint[]) with ordinality as k (topic, key, last, place)
+         order by k.place
+         on conflict on constraint watermarks_pkey do update
+         set last_sequence = excluded.last_sequence, drain_due_at = null
+         where w.last_sequence <> excluded.last_sequence",
+        group,
+        &topics as _,
+        &names as _,
+        &last,
+    )
+    .execute(tx)
+    .await?;
+    let (written, wanted) = (written.rows_affected(), marks.len() as u64);
+    if written != wanted {
+        let reason = format!("{written} of {wanted} locked watermarks are where they were");
         return Err(sqlx::Error::Protocol(reason));
     }
-    Ok(rows
-        .into_iter()
-        .filter(|row| row.drain)
-        .map(|row| (row.topic, row.key))
-        .collect())
+    Ok(())
 }
 
-fn columns<'a>(keys: &[Key<'a>]) -> (Vec<&'a str>, Vec<&'a str>) {
-    keys.iter().copied().unzip()
+/// Those of locked aggregates that have moved of which a parked event's turn has come with that. Their drains are the caller's
+/// for some seconds.
+pub(crate) async fn take_drains(
+    tx: &mut PgConnection,
+    group: &str,
+    marks: &[Mark<'_>],
+) -> Result<Vec<(String, String)>, sqlx::Error> {
+    // Mostly there are none, and then there is nothing to look up for each.
+    let parks = sqlx::query_scalar!(
+        r#"select exists (select from eventing.parked where consumer_group = $1) as "parks!""#,
+        group,
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    if !parks || marks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (topics, names) = columns(marks.iter().map(|mark| mark.key));
+    let last: Vec<i64> = marks.iter().map(|mark| mark.last).collect();
+    let due = sqlx::query!(
+        "insert into eventing.watermarks as w (consumer_group, topic, key, last_sequence)
+         select $1, k.topic, k.key, k.last
+         from unnest($2::text[], $3::text[], $4::bigint[]) with ordinality as k (topic, key, last, place)
+         cross join lateral (
+             select from eventing.parked
+             where consumer_group = $1 and topic = k.topic and key = k.key and sequence <= k.last + 1
+             limit 1
+         ) p
+         order by k.place
+         on conflict on constraint watermarks_pkey do update
+         set drain_due_at = clock_timestamp() + interval '5 seconds'
+         returning w.topic, w.key",
+        group,
+        &topics as _,
+        &names as _,
+        &last,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(due.into_iter().map(|row| (row.topic, row.key)).collect())
+}
+
+fn columns<'a>(keys: impl Iterator<Item = Key<'a>>) -> (Vec<&'a str>, Vec<&'a str>) {
+    keys.unzip()
 }
 
 /// Places count from 1.

@@ -183,7 +183,7 @@ async fn a_batch_of_a_thousand_costs_a_handful_of_statements() {
     let costs = flushes.windows(2).map(|pair| (pair[1].0, pair[1].1 - pair[0].1));
     let (rows, statements) = costs.max().unwrap();
     assert!(rows >= 500, "the largest batch had {rows} rows");
-    // One of each: look up, begin, lock, flush, advance, commit. The others are those that a member sends every second or so.
+    // One of each: look up, begin, move ahead, flush, drains, commit. The others are those that a member sends every second or so.
     assert!(statements <= 15, "{rows} rows cost {statements} statements");
 }
 

@@ -1,5 +1,6 @@
 //! What a consumer group promises.
 
+mod ahead;
 mod back_pressure;
 mod batch_crash;
 mod batches;
