@@ -227,16 +227,18 @@ impl Assignment {
         begins
     }
 
-    /// A worker is done with a job that it began; `completed` when its record need never be read again.
-    pub(crate) fn finish(&self, job: &Job, completed: bool) {
+    /// A worker is done with jobs that it began; `completed` when their records need never be read again.
+    pub(crate) fn finish<'j>(&self, jobs: impl IntoIterator<Item = &'j Job>, completed: bool) {
         let mut state = self.state();
-        self.let_go(&mut state, job);
-        let Some(partition) = state.current(job) else {
-            return;
-        };
-        partition.finish(job.record.place.offset, completed);
-        if partition.paused && partition.tracker.span() <= MAX_SPAN / 2 {
-            self.freed.notify_one();
+        for job in jobs {
+            self.let_go(&mut state, job);
+            let Some(partition) = state.current(job) else {
+                continue;
+            };
+            partition.finish(job.record.place.offset, completed);
+            if partition.paused && partition.tracker.span() <= MAX_SPAN / 2 {
+                self.freed.notify_one();
+            }
         }
         self.idle.notify_all();
     }

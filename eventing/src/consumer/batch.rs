@@ -138,6 +138,10 @@ impl<H: Handler> Item<'_, H> {
         self.admission.is_none() && (applied || self.envelope.replay.is_none())
     }
 
+    fn ends_like(&self, other: &Self) -> bool {
+        self.outcome == other.outcome && self.envelope.origin.topic == other.envelope.origin.topic
+    }
+
     /// It need never be read again.
     pub(crate) fn finish(&self) {
         if let Some(begun) = self.begun {
@@ -297,9 +301,10 @@ impl<H: Handler> Runtime<H> {
         started: Instant,
         ended: &mut Ended<'a>,
     ) -> Vec<Item<'a, H>> {
-        for item in &done {
-            if let (Some(Outcome::Settled(settled)), true) = (item.outcome, item.is_plain()) {
-                self.end(item, End::Settled(settled), started, ended);
+        let plain: Vec<&Item<'a, H>> = done.iter().filter(|item| item.is_plain()).collect();
+        for alike in plain.chunk_by(|one, next| one.ends_like(next)) {
+            if let Some(Outcome::Settled(settled)) = alike.first().and_then(|first| first.outcome) {
+                self.end(alike, End::Settled(settled), started, ended);
             }
         }
         let mut held = Vec::new();
@@ -313,7 +318,7 @@ impl<H: Handler> Runtime<H> {
             }
             let span = item.span.clone();
             match self.decide(&mut item).instrument(span).await {
-                Ok(Judged::Ended(end)) => self.end(&item, end, started, ended),
+                Ok(Judged::Ended(end)) => self.end(&[&item], end, started, ended),
                 Ok(Judged::Held) => held.push(item),
                 // It will be read again.
                 Err(Stopped) => {}
@@ -340,22 +345,32 @@ impl<H: Handler> Runtime<H> {
         Ok(judged)
     }
 
-    fn end<'a>(&self, item: &Item<'a, H>, end: End, started: Instant, ended: &mut Ended<'a>) {
-        self.metrics
-            .record(&item.envelope.origin.topic, end, started.elapsed());
-        item.finish();
-        if let Some(slot) = ended.ends.get_mut(item.place) {
-            *slot = Some(end);
+    /// Items of a topic have ended alike.
+    fn end<'a>(&self, items: &[&Item<'a, H>], end: End, started: Instant, ended: &mut Ended<'a>) {
+        if let Some(first) = items.first() {
+            let topic = &first.envelope.origin.topic;
+            self.metrics.ended(topic, end, items.len(), started.elapsed());
         }
-        if end == End::Settled(Settled::Applied { drain: true })
-            && let Some(delivery) = &item.delivery
-        {
-            let (topic, key) = (delivery.topic.clone(), delivery.key.clone());
-            let known = |drain: &Drain<'_>| (&drain.topic, &drain.key) == (&topic, &key);
-            if !ended.drains.iter().any(known) {
-                let stop = item.stop;
-                ended.drains.push(Drain { topic, key, stop });
+        Begun::complete_all(items.iter().filter_map(|item| item.begun));
+        for item in items {
+            if let Some(slot) = ended.ends.get_mut(item.place) {
+                *slot = Some(end);
             }
+            if end == End::Settled(Settled::Applied { drain: true })
+                && let Some(delivery) = &item.delivery
+            {
+                ended.drain(delivery, item.stop);
+            }
+        }
+    }
+}
+
+impl<'a> Ended<'a> {
+    fn drain(&mut self, delivery: &Delivery, stop: &'a CancellationToken) {
+        let known = |drain: &Drain<'_>| (&drain.topic, &drain.key) == (&delivery.topic, &delivery.key);
+        if !self.drains.iter().any(known) {
+            let (topic, key) = (delivery.topic.clone(), delivery.key.clone());
+            self.drains.push(Drain { topic, key, stop });
         }
     }
 }

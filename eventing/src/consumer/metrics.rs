@@ -111,14 +111,17 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn record(&self, topic: &str, end: End, took: Duration) {
+    /// So many records of a topic have ended alike.
+    pub(crate) fn ended(&self, topic: &str, end: End, records: usize, took: Duration) {
         let labels = [
             self.group.clone(),
             KeyValue::new("topic", topic.to_owned()),
             KeyValue::new("outcome", outcome(end)),
         ];
-        self.records.add(1, &labels);
-        self.handled.record(took.as_secs_f64(), &labels);
+        self.records.add(records as u64, &labels);
+        for _ in 0..records {
+            self.handled.record(took.as_secs_f64(), &labels);
+        }
     }
 
     pub(crate) fn batch(&self, records: usize) {

@@ -139,9 +139,10 @@ impl<H: Handler> Runtime<H> {
 
     /// Whether the rows by which an unordered group would know the event may have been deleted: they are no older than its record.
     fn is_forgotten(&self, item: &Item<'_, H>) -> bool {
-        let age = self.clock.now().duration_since(item.envelope.recorded_at);
-        let kept = self.group.rows_kept_for.map(SignedDuration::try_from);
-        kept.is_some_and(|kept| kept.is_ok_and(|kept| age >= kept))
+        self.group.rows_kept_for.is_some_and(|kept| {
+            let age = self.clock.now().duration_since(item.envelope.recorded_at);
+            SignedDuration::try_from(kept).is_ok_and(|kept| age >= kept)
+        })
     }
 
     async fn prepare(&self, item: &mut Item<'_, H>) -> Result<(), Failure> {

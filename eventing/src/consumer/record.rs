@@ -86,12 +86,6 @@ impl Record {
     /// How much memory it takes, about.
     pub(crate) fn bytes(&self) -> usize {
         let of = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
-        let headers: usize = self
-            .headers
-            .readable
-            .iter()
-            .map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len))
-            .sum();
-        of(&self.key) + of(&self.payload) + headers
+        of(&self.key) + of(&self.payload) + self.headers.readable.byte_count()
     }
 }

@@ -87,9 +87,25 @@ impl<'a> Begun<'a> {
 
     /// It is over; `completed` when its record need never be read again. Counts once.
     pub(crate) fn finish(&self, completed: bool) {
-        if !self.finished.swap(true, Ordering::Relaxed) {
-            self.assignment.finish(&self.job, completed);
+        if self.ends() {
+            self.assignment.finish([&self.job], completed);
         }
+    }
+
+    /// These are over, and their records need never be read again.
+    pub(crate) fn complete_all<'b>(begun: impl Iterator<Item = &'b Self>)
+    where
+        'a: 'b,
+    {
+        let mut ended = begun.filter(|begun| begun.ends()).peekable();
+        if let Some(assignment) = ended.peek().map(|begun| begun.assignment) {
+            assignment.finish(ended.map(|begun| &begun.job), true);
+        }
+    }
+
+    /// `false` when it was over already.
+    fn ends(&self) -> bool {
+        !self.finished.swap(true, Ordering::Relaxed)
     }
 }
 

@@ -15,9 +15,19 @@ pub use cloud_event::{CloudEvent, CloudEventError};
 /// `traceparent`: the context in which the event was created (W3C Trace Context).
 pub const TRACEPARENT: &str = "traceparent";
 
+/// Room for a name and a value as ours are.
+const USUAL_BYTES: usize = 48;
+
 /// The headers of one record, in their order. A name may occur more than once.
+///
+/// All of them lie in one piece, because every record that is read has some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecordHeaders(Vec<(String, Option<Vec<u8>>)>);
+pub struct RecordHeaders {
+    /// Name and value of each.
+    bytes: Vec<u8>,
+    /// Where in the bytes the name of each ends, and its value, if it has one.
+    ends: Vec<(usize, Option<usize>)>,
+}
 
 /// Why headers cannot be read.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -40,29 +50,29 @@ impl RecordHeaders {
     }
 
     /// Appends a header.
-    pub fn push(&mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) {
-        self.0.push((name.into(), Some(value.into())));
+    pub fn push(&mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) {
+        self.append(name.as_ref(), Some(value.as_ref()));
     }
 
     /// Appends a header, replacing all of the same name.
-    pub fn set(&mut self, name: &str, value: impl Into<Vec<u8>>) {
+    pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
         self.remove(name);
         self.push(name, value);
     }
 
     /// Removes all headers of a name.
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|(present, _)| present != name);
+        if self.raw().any(|(present, _)| present == name.as_bytes()) {
+            *self = self.iter().filter(|(present, _)| *present != name).collect();
+        }
     }
 
     /// The value of the last header of that name.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(present, _)| present == name)?
+        self.raw()
+            .filter(|(present, _)| *present == name.as_bytes())
+            .last()?
             .1
-            .as_deref()
     }
 
     /// The value of the last header of that name, when it is UTF-8.
@@ -72,9 +82,35 @@ impl RecordHeaders {
 
     /// All headers in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_deref()))
+        // A name was text when it came.
+        self.raw()
+            .map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    /// How many bytes their names and values have.
+    pub(crate) fn byte_count(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn raw(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let part = |from, to| self.bytes.get(from..to).unwrap_or_default();
+        let mut start = 0;
+        self.ends.iter().map(move |(name_end, value_end)| {
+            let name = part(start, *name_end);
+            let value = value_end.map(|end| part(*name_end, end));
+            start = value_end.unwrap_or(*name_end);
+            (name, value)
+        })
+    }
+
+    fn append(&mut self, name: &str, value: Option<&[u8]>) {
+        self.bytes.extend_from_slice(name.as_bytes());
+        let name_end = self.bytes.len();
+        let value_end = value.map(|value| {
+            self.bytes.extend_from_slice(value);
+            self.bytes.len()
+        });
+        self.ends.push((name_end, value_end));
     }
 
     /// Copies the headers of a record that was consumed.
@@ -82,23 +118,23 @@ impl RecordHeaders {
         let Some(headers) = headers else {
             return Ok(Self::new());
         };
-        (0..headers.count())
-            .map(|index| {
-                // rdkafka panics on a name that is not UTF-8, and a producer elsewhere must not be able to stop us.
-                let header = catch_unwind(AssertUnwindSafe(|| {
-                    headers
-                        .try_get(index)
-                        .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
-                }));
-                header.ok().flatten().ok_or(HeadersError::Name(index))
-            })
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let count = headers.count();
+        let mut copied = Self {
+            bytes: Vec::with_capacity(count * USUAL_BYTES),
+            ends: Vec::with_capacity(count),
+        };
+        for index in 0..count {
+            // rdkafka panics on a name that is not UTF-8, and a producer elsewhere must not be able to stop us.
+            let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)));
+            let header = header.ok().flatten().ok_or(HeadersError::Name(index))?;
+            copied.append(header.key, header.value);
+        }
+        Ok(copied)
     }
 
     /// The headers as a producer takes them.
     pub fn to_kafka(&self) -> OwnedHeaders {
-        let headers = OwnedHeaders::new_with_capacity(self.0.len());
+        let headers = OwnedHeaders::new_with_capacity(self.ends.len());
         self.iter().fold(headers, |headers, (key, value)| {
             headers.insert(Header { key, value })
         })
@@ -125,10 +161,17 @@ impl RecordHeaders {
 
     /// Reads the stored form.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeadersError> {
-        stored(bytes)
-            .map(|header| header.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        stored(bytes).collect()
+    }
+}
+
+impl<'h> FromIterator<(&'h str, Option<&'h [u8]>)> for RecordHeaders {
+    fn from_iter<I: IntoIterator<Item = (&'h str, Option<&'h [u8]>)>>(headers: I) -> Self {
+        let mut collected = Self::new();
+        for (name, value) in headers {
+            collected.append(name, value);
+        }
+        collected
     }
 }
 
@@ -179,7 +222,7 @@ mod tests {
         let mut headers = RecordHeaders::new();
         headers.push("ce_id", "1");
         headers.push("empty", "");
-        headers.0.push(("null".into(), None));
+        headers.append("null", None);
         headers.push("ce_id", vec![0xff, 0x00]);
         headers
     }

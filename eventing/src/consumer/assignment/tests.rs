@@ -43,7 +43,7 @@ fn ready(assignment: &Assignment, offset: i64) -> Job {
 
 fn done(assignment: &Assignment, job: &Job) {
     assert!(assignment.begin(job));
-    assignment.finish(job, true);
+    assignment.finish([job], true);
 }
 
 fn assigned() -> Assignment {
@@ -62,9 +62,9 @@ fn what_is_finished_after_a_partition_came_back_does_not_move_its_position() {
     let new = ready(&assignment, 5);
     assert!(assignment.begin(&new));
 
-    assignment.finish(&old, true);
+    assignment.finish([&old], true);
     assert_eq!(assignment.position(ID), None);
-    assignment.finish(&new, true);
+    assignment.finish([&new], true);
     assert_eq!(assignment.take_unstored(&[ID]), [(ID, 6)]);
     assert_eq!(assignment.take_unstored(&[ID]), []);
     assert!(assignment.has_uncommitted(&[ID]));
@@ -84,7 +84,7 @@ fn after_stop_nothing_begins_and_what_has_begun_is_waited_for() {
     assert!(late.jobs.is_empty());
 
     assert!(!assignment.wait_until_idle(&[ID], Duration::from_millis(1)));
-    assignment.finish(&one, true);
+    assignment.finish([&one], true);
     assert!(assignment.wait_until_idle(&[ID], Duration::from_millis(1)));
     assert_eq!(assignment.take_unstored(&[ID]), [(ID, 2)]);
 }
@@ -135,7 +135,7 @@ fn nothing_is_read_while_a_member_has_its_hands_full_until_half_of_it_is_done() 
     let job = jobs.remove(0);
     assert!(assignment.begin(&job));
     assert!(!assignment.may_read(), "what is in work is in hand");
-    assignment.finish(&job, true);
+    assignment.finish([&job], true);
     assert!(assignment.may_read());
 }
 
@@ -180,7 +180,7 @@ fn a_held_record_pauses_its_partition_before_too_many_are_ahead_of_it() {
         done(&assignment, &ready(&assignment, offset));
     }
     assert_eq!(assignment.pauses(), (vec![ID], vec![]));
-    assignment.finish(&held, true);
+    assignment.finish([&held], true);
     assert_eq!(assignment.position(ID), Some(last + 1));
     assert_eq!(assignment.pauses(), (vec![], vec![ID]));
 }
