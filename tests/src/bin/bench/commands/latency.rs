@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::on_a_stand;
 use crate::child::Child;
-use crate::load::purchases;
+use crate::load::transitions;
 use crate::report::{Report, Row, Target};
 use crate::stand::Stand;
 
@@ -79,7 +79,7 @@ impl Arguments {
     async fn measure(&self, stand: &Stand) -> Result<Report> {
         let settings = json!({ "seconds": self.seconds, "rounds": self.rounds });
         let mut report = Report::new("latency", settings);
-        purchases::create_tables(&stand.pool).await?;
+        transitions::create_table(&stand.pool).await?;
         for level in LEVELS {
             let (mut direct, mut shop, mut apart) = (Vec::new(), Vec::new(), Vec::new());
             for round in 1..=self.rounds {
@@ -120,10 +120,12 @@ impl Arguments {
         if matches!(sender, Sender::Apart) {
             arguments.push(("relay", false.to_string()));
         }
-        let role = if matches!(sender, Sender::Direct) {
-            "direct"
-        } else {
-            "shop"
+        let role = match sender {
+            Sender::Direct => "direct",
+            Sender::Shop | Sender::Apart => {
+                arguments.push(("work", "transition".to_owned()));
+                "shop"
+            }
         };
         let mut writer = Child::start(stand, role, &arguments).await?;
         writer.go().await?;

@@ -7,3 +7,4 @@ pub(crate) mod purchases;
 pub(crate) mod records;
 pub(crate) mod staging;
 pub(crate) mod tables;
+pub(crate) mod transitions;

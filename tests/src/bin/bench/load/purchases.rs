@@ -10,7 +10,7 @@ use eventing::{Clock, Outbox};
 use jiff_sqlx::ToSqlx as _;
 use schemas::payment::{PaymentEvent, PaymentEventType, PaymentStatus};
 use schemas::{Currency, DomainEvent as _, EventId, MerchantId, PaymentNo};
-use sqlx::{Executor as _, PgPool};
+use sqlx::{Executor as _, PgPool, PgTransaction};
 use uuid::Uuid;
 
 /// Stands for every hash and every sealed address.
@@ -92,17 +92,31 @@ pub(crate) fn headers(event: &PaymentEvent) -> RecordHeaders {
     .to_headers()
 }
 
-/// A committed purchase.
+/// A committed transaction.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Purchase {
+pub(crate) struct Commit {
     pub(crate) event_id: Uuid,
     /// When the commit was asked for and when it was answered, in microseconds of the clock.
-    pub(crate) commit_began_us: i64,
-    pub(crate) committed_us: i64,
+    pub(crate) began_us: i64,
+    pub(crate) answered_us: i64,
+}
+
+impl Commit {
+    /// Commits the transaction that makes this event.
+    pub(crate) async fn commit(tx: PgTransaction<'_>, clock: &Clock, event: &PaymentEvent) -> Result<Self> {
+        let began_us = clock.now().as_microsecond();
+        tx.commit().await?;
+        let answered_us = clock.now().as_microsecond();
+        Ok(Self {
+            event_id: event.event_id.uuid(),
+            began_us,
+            answered_us,
+        })
+    }
 }
 
 /// Makes a payment in one transaction, and publishes its event if there is an outbox.
-pub(crate) async fn purchase(pool: &PgPool, clock: &Clock, outbox: Option<&Outbox>) -> Result<Purchase> {
+pub(crate) async fn purchase(pool: &PgPool, clock: &Clock, outbox: Option<&Outbox>) -> Result<Commit> {
     let mut event = event(clock)?;
     let merchant = Uuid::from_u128(event.event_id.uuid().as_u128() % MERCHANTS + 1);
     event.merchant_id = MerchantId::from_uuid(merchant);
@@ -149,15 +163,9 @@ pub(crate) async fn purchase(pool: &PgPool, clock: &Clock, outbox: Option<&Outbo
         Some(outbox) => outbox.append(&mut tx, &event).await?,
         None => Appended::default(),
     };
-    let commit_began_us = clock.now().as_microsecond();
-    tx.commit().await?;
-    let committed_us = clock.now().as_microsecond();
+    let committed = Commit::commit(tx, clock, &event).await?;
     if let Some(outbox) = outbox {
         outbox.committed(appended);
     }
-    Ok(Purchase {
-        event_id: event.event_id.uuid(),
-        commit_began_us,
-        committed_us,
-    })
+    Ok(committed)
 }

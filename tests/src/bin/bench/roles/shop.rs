@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Place, found, ready, runtime, wait_for_the_end};
 use crate::load::pace::{Pace, at_pace};
-use crate::load::purchases::{self, Purchase};
+use crate::load::purchases::{self, Commit};
+use crate::load::transitions;
 use crate::usage;
 
 /// How long its relay has before the writers begin.
@@ -25,7 +26,10 @@ pub(super) struct Arguments {
     seconds: u64,
     #[arg(long, default_value_t = 16)]
     clients: u32,
-    /// Whether the transaction appends its event.
+    /// What a transaction does.
+    #[arg(long, value_enum, default_value_t = Work::Purchase)]
+    work: Work,
+    /// Whether a purchase appends its event.
     #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
     append: bool,
     /// Whether this process relays as well.
@@ -33,6 +37,14 @@ pub(super) struct Arguments {
     relay: bool,
     #[arg(long)]
     prefix: String,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Work {
+    /// The gateway's transaction that creates a payment.
+    Purchase,
+    /// The lightest there is.
+    Transition,
 }
 
 impl Arguments {
@@ -52,17 +64,22 @@ impl Arguments {
             std::thread::sleep(RELAY_SETTLES);
         }
         let (used, begun) = (relay_seconds()?, Instant::now());
-        let outbox = self.append.then_some(outbox);
-        let purchases = writing.block_on(at_pace(self.pace(), move || {
-            let (pool, clock, outbox): (_, _, Option<Outbox>) = (pool.clone(), clock.clone(), outbox.clone());
-            async move { purchases::purchase(&pool, &clock, outbox.as_ref()).await }
+        let (work, append) = (self.work, self.append);
+        let committed = writing.block_on(at_pace(self.pace(), move || {
+            let (pool, clock, outbox): (_, _, Outbox) = (pool.clone(), clock.clone(), outbox.clone());
+            async move {
+                match work {
+                    Work::Purchase => purchases::purchase(&pool, &clock, append.then_some(&outbox)).await,
+                    Work::Transition => transitions::transition(&pool, &clock, &outbox).await,
+                }
+            }
         }))?;
         let seconds = begun.elapsed().as_secs_f64();
         found(&json!({
             "seconds": seconds,
             "relay_cores": (relay_seconds()? - used) / seconds,
-            "transactions": purchases.len(),
-            "commits": purchases.iter().map(line).collect::<Vec<_>>(),
+            "transactions": committed.len(),
+            "commits": committed.iter().map(line).collect::<Vec<_>>(),
         }))?;
         // The relay goes on until everybody has seen what it sent.
         wait_for_the_end();
@@ -82,8 +99,8 @@ impl Arguments {
     }
 }
 
-fn line(purchase: &Purchase) -> serde_json::Value {
-    json!([purchase.event_id, purchase.commit_began_us, purchase.committed_us])
+fn line(committed: &Commit) -> serde_json::Value {
+    json!([committed.event_id, committed.began_us, committed.answered_us])
 }
 
 /// What the relay's threads have used: its runtime's, librdkafka's own, and the one that polls its producer.
