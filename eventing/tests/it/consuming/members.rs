@@ -22,7 +22,7 @@ fn group() -> ConsumerGroup {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "started by the test of the members as a process of its own"]
 async fn member() {
-    let script = Script::default().taking(Duration::from_millis(3));
+    let script = Script::default().taking(Duration::from_millis(30));
     let consumer = Consumer::new(group(), script, process::resources().await);
     consumer.run(process::until_asked_to_leave()).await.unwrap();
 }
@@ -45,8 +45,9 @@ async fn processes_that_join_leave_and_are_killed_under_load_lose_nothing_and_ap
                 .map(|payment_no| events::payment(*payment_no, sequence))
                 .collect();
             stage.send_all(&round).await;
-            // The next round once this one is on its way, so that there is load until the end.
-            at((sequence - 6) * 40).await;
+            // There is load until the end, and so much of it that who is killed has seconds of work in hand: more than lies between
+            // two commits of offsets, so that what was committed too early is lost.
+            at((sequence - 12) * 40).await;
         }
     };
     let changing = async {

@@ -20,7 +20,7 @@ async fn a_shutdown_under_load_finishes_and_commits_what_was_begun_so_nothing_is
         let began = Instant::now();
         member.stop().await;
         assert!(
-            began.elapsed() < Duration::from_secs(10),
+            began.elapsed() < Duration::from_secs(20),
             "the shutdown took {:?}",
             began.elapsed()
         );
@@ -33,7 +33,10 @@ async fn a_shutdown_under_load_finishes_and_commits_what_was_begun_so_nothing_is
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_does_not_wait_for_ever_and_gives_back_what_it_abandons() {
-    let stage = Stage::new(unordered().drain_deadline(Duration::from_millis(300))).await;
+    let group = unordered()
+        .drain_deadline(Duration::from_millis(300))
+        .handler_deadline(Duration::from_mins(2));
+    let stage = Stage::new(group).await;
     stage.send_next(PaymentNo::generate(), 1).await;
     let (script, gate) = Script::by_unique_key().gated();
     let member = stage.start(script.clone());
@@ -41,7 +44,7 @@ async fn a_shutdown_does_not_wait_for_ever_and_gives_back_what_it_abandons() {
     let began = Instant::now();
     member.stop().await;
     assert!(
-        began.elapsed() < Duration::from_secs(5),
+        began.elapsed() < Duration::from_secs(20),
         "the shutdown took {:?}",
         began.elapsed()
     );

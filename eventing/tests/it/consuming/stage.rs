@@ -5,6 +5,7 @@ use std::time::Duration;
 use eventing::consumer::{Consumer, ConsumerError, ConsumerGroup, Handler, Resources};
 use eventing::headers::{CloudEvent, RecordHeaders};
 use eventing::{Clock, Condition, KafkaSettings, SchemaRegistry};
+use jiff::Timestamp;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use schemas::catalogue::PAYMENTS;
 use schemas::payment::PaymentEvent;
@@ -61,7 +62,8 @@ impl Stage {
         .await
         .unwrap();
         let kafka = broker::settings();
-        broker::create_topic(&kafka, PAYMENTS.name, &[]).await;
+        // Nor are old events deleted in reality.
+        broker::create_topic(&kafka, PAYMENTS.name, &[("retention.ms", "-1")]).await;
         for tier in (1..).take(group.tiers.len()) {
             broker::create_topic(&kafka, &group.retry_topic(tier), &[]).await;
         }
@@ -128,6 +130,19 @@ impl Stage {
             &headers(event),
         )
         .await;
+    }
+
+    /// Puts an event onto its topic with an earlier timestamp than now.
+    pub(crate) async fn send_as_of(&self, event: &PaymentEvent, sent_at: Timestamp) {
+        let (topic, key) = (self.kafka.topic(PAYMENTS.name), event.aggregate_key());
+        let payload = self.framed(event);
+        let record = FutureRecord::to(&topic)
+            .key(key.as_bytes())
+            .payload(&payload)
+            .headers(headers(event).to_kafka())
+            .timestamp(sent_at.as_millisecond());
+        let sent = self.producer.send_result(record).map_err(|(error, _)| error);
+        sent.unwrap().await.unwrap().unwrap();
     }
 
     /// Puts events onto their topic, in order and without waiting for each.

@@ -177,7 +177,7 @@ impl Link {
         let (host, port) = self.broker.split_once(':').unwrap();
         let port: u32 = port.parse().unwrap();
         let address = [host.as_bytes(), &port.to_be_bytes()].concat();
-        for start in 0..frame.len().saturating_sub(address.len()) {
+        for start in 0..(frame.len() + 1).saturating_sub(address.len()) {
             let end = start + address.len();
             if frame[start..end] == address {
                 frame[end - 4..end].copy_from_slice(&u32::from(self.own_port).to_be_bytes());
