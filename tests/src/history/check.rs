@@ -5,7 +5,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::model::{Applied, Group, History, Kind};
+use super::model::{Applied, Group, History, Kind, Letter, Stray};
 use super::plan::{CLASSES, Plan, Remedy};
 
 /// A promise that was not kept.
@@ -48,9 +48,11 @@ pub enum Broken {
     FailedAttemptApplied,
     /// An event was applied that the operator had given up.
     DiscardedApplied,
-    /// An event that fails for good is in no dead letter.
+    /// An event that fails for good, or a record that is no event, is in no dead letter.
     Unannounced,
-    /// A dead letter of an event that was not planned to die.
+    /// A record that is no event died more than once.
+    AnnouncedTwice,
+    /// A dead letter of an event that was not planned to die, or that gives another reason than is true.
     UnplannedLetter,
     /// A counter of the handler's does not agree with its rows.
     Miscounted,
@@ -74,6 +76,7 @@ pub fn violations(history: &History) -> Vec<Violation> {
     for group in &history.groups {
         applications(history, group, &committed, &mut found);
         letters(history, group, &committed, &mut found);
+        strays(history, group, &mut found);
     }
     found.0.sort_by_key(|violation| violation.kind);
     found.0
@@ -268,7 +271,12 @@ fn attempt(history: &History, row: &Applied, kind: Option<Kind>, found: &mut Fin
 fn letters(history: &History, group: &Group, committed: &Committed<'_>, found: &mut Findings) {
     let kind = Some(group.kind);
     let mut announced = BTreeSet::new();
-    for letter in &group.letters {
+    let strays: BTreeSet<_> = history.strays.iter().map(place).collect();
+    let events = group
+        .letters
+        .iter()
+        .filter(|letter| !strays.contains(&letter.source));
+    for letter in events {
         announced.insert((letter.key.as_str(), letter.sequence));
         let plan = Plan::of(history.seed, &letter.key, letter.sequence);
         if !plan.dies() || !CLASSES.contains(&letter.class.as_str()) {
@@ -288,6 +296,38 @@ fn letters(history: &History, group: &Group, committed: &Committed<'_>, found: &
             }
         }
     }
+}
+
+/// Each record that is no event is announced once, and for what it is.
+fn strays(history: &History, group: &Group, found: &mut Findings) {
+    let kind = Some(group.kind);
+    let mut letters: BTreeMap<(i32, i64), Vec<&Letter>> = BTreeMap::new();
+    for letter in &group.letters {
+        letters.entry(letter.source).or_default().push(letter);
+    }
+    for stray in &history.strays {
+        let key = format!("the record at {}-{}", stray.partition, stray.offset);
+        let letters = letters.get(&place(stray)).map(Vec::as_slice).unwrap_or_default();
+        let attempts: BTreeSet<u32> = letters.iter().map(|letter| letter.attempts).collect();
+        if letters.is_empty() {
+            let what = format!("it is no event ({}), and no dead letter says so", stray.class);
+            found.add(Broken::Unannounced, &key, 0, kind, what);
+        } else if attempts.len() > 1 {
+            let what = format!("it died at its attempts {attempts:?}");
+            found.add(Broken::AnnouncedTwice, &key, 0, kind, what);
+        }
+        for letter in letters.iter().filter(|letter| letter.class != stray.class) {
+            let what = format!(
+                "letter {}-{} of class {}, where {} is true",
+                letter.partition, letter.offset, letter.class, stray.class
+            );
+            found.add(Broken::UnplannedLetter, &key, 0, kind, what);
+        }
+    }
+}
+
+fn place(stray: &Stray) -> (i32, i64) {
+    (stray.partition, stray.offset)
 }
 
 #[cfg(test)]

@@ -73,6 +73,7 @@ fn good(seed: u64) -> History {
         acknowledged: (1..=3).map(id).collect(),
         rolled_back: BTreeSet::new(),
         topic: (1..=3).map(|sequence| published(sequence, sequence)).collect(),
+        strays: Vec::new(),
         groups: Kind::BOTH.map(group).to_vec(),
         happenings: Vec::new(),
     }
@@ -205,6 +206,8 @@ fn a_failure_that_no_letter_announces_is_found() {
         partition: 0,
         offset: 0,
         class: "planned_dead".into(),
+        source: (0, 2),
+        attempts: 1,
     };
     for group in &mut history.groups {
         group.letters.push(letter.clone());
@@ -224,8 +227,42 @@ fn a_letter_of_an_event_that_was_to_pass_is_found() {
         partition: 0,
         offset: 0,
         class: "database".into(),
+        source: (0, 1),
+        attempts: 1,
     });
     assert_eq!(found(&history), [(Broken::UnplannedLetter, 1)]);
+}
+
+#[test]
+fn a_record_that_is_no_event_has_a_letter_in_each_group_that_says_what_it_is() {
+    let mut history = quiet();
+    history.strays.push(Stray {
+        class: "not_framed".into(),
+        partition: 0,
+        offset: 7,
+    });
+    assert_eq!(found(&history), [(Broken::Unannounced, 0); 2]);
+
+    let letter = Letter {
+        key: KEY.into(),
+        sequence: 0,
+        partition: 0,
+        offset: 0,
+        class: "not_framed".into(),
+        source: (0, 7),
+        attempts: 1,
+    };
+    for group in &mut history.groups {
+        // Twice, because a process may die before it commits the offset.
+        group.letters.extend([letter.clone(), letter.clone()]);
+    }
+    assert_eq!(found(&history), []);
+
+    history.groups[0].letters[1].attempts = 2;
+    assert_eq!(found(&history), [(Broken::AnnouncedTwice, 0)]);
+    history.groups[0].letters.pop();
+    history.groups[0].letters[0].class = "planned_dead".into();
+    assert_eq!(found(&history), [(Broken::UnplannedLetter, 0)]);
 }
 
 #[test]

@@ -7,8 +7,9 @@ use schemas::catalogue::PAYMENTS;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::model::{Applied, Commit, Group, History, Kind, Letter, Published};
+use super::model::{Applied, Commit, Group, History, Kind, Letter, Published, Stray};
 use super::stage::{Stage, WRITERS, database_of};
+use super::strays;
 use super::timeline::Timeline;
 use crate::topics::{self, Record};
 
@@ -21,7 +22,7 @@ pub async fn history(stage: &Stage) -> Result<History> {
         ..History::default()
     };
     journals(stage, &mut history)?;
-    history.topic = published(stage.brokers()).await?;
+    (history.topic, history.strays) = topic(stage.brokers()).await?;
     for kind in Kind::BOTH {
         let pool = stage.pool(database_of(kind)).await?;
         history.groups.push(Group {
@@ -118,49 +119,81 @@ async fn read<T: Send + 'static>(
     .await?
 }
 
-async fn published(brokers: &str) -> Result<Vec<Published>> {
+/// What relays have written, and what else lies there.
+async fn topic(brokers: &str) -> Result<(Vec<Published>, Vec<Stray>)> {
     let records = read(brokers, PAYMENTS.name, |record| {
-        let header = |name: &str| {
-            let value = record.headers.get(name);
-            value.with_context(|| {
-                format!(
-                    "a record at {}-{} without {name}",
-                    record.partition, record.offset
-                )
-            })
-        };
-        Ok(Published {
-            key: String::from_utf8(record.key.clone())?,
-            sequence: header("ce_sequence")?.parse()?,
-            event_id: header("ce_id")?.parse()?,
-            partition: record.partition,
-            offset: record.offset,
-        })
+        match strays::recognise(&record) {
+            Some(stray) => Ok(Err(stray)),
+            None => published(&record).map(Ok),
+        }
     });
-    let mut records: Vec<Published> = records.await?.into_iter().collect::<Result<_>>()?;
-    records.sort_by_key(|record| (record.partition, record.offset));
-    Ok(records)
+    let (mut events, mut strays) = (Vec::new(), Vec::new());
+    for record in records.await? {
+        match record? {
+            Ok(event) => events.push(event),
+            Err(stray) => strays.push(stray),
+        }
+    }
+    events.sort_by_key(|record: &Published| (record.partition, record.offset));
+    strays.sort_by_key(|record: &Stray| (record.partition, record.offset));
+    Ok((events, strays))
+}
+
+fn published(record: &Record) -> Result<Published> {
+    let header = |name: &str| {
+        let value = record.headers.get(name);
+        value.with_context(|| {
+            format!(
+                "a record at {}-{} without {name}",
+                record.partition, record.offset
+            )
+        })
+    };
+    Ok(Published {
+        key: String::from_utf8(record.key.clone())?,
+        sequence: header("ce_sequence")?.parse()?,
+        event_id: header("ce_id")?.parse()?,
+        partition: record.partition,
+        offset: record.offset,
+    })
+}
+
+/// How many records that are no events a group has not announced yet.
+pub async fn unannounced(brokers: &str, kind: Kind) -> Result<usize> {
+    let (_, strays) = topic(brokers).await?;
+    let announced: BTreeSet<_> = letters(brokers, kind)
+        .await?
+        .iter()
+        .map(|letter| letter.source)
+        .collect();
+    let is_open = |stray: &&Stray| !announced.contains(&(stray.partition, stray.offset));
+    Ok(strays.iter().filter(is_open).count())
 }
 
 /// A group's dead letters so far.
 pub async fn letters(brokers: &str, kind: Kind) -> Result<Vec<Letter>> {
     let topic = super::consumer::group(kind).dead_letter_topic();
-    let mut letters = read(brokers, &topic, |record| Letter {
-        key: String::from_utf8_lossy(&record.key).into_owned(),
-        sequence: record
-            .headers
-            .get("ce_sequence")
-            .and_then(|sequence| sequence.parse().ok())
-            .unwrap_or_default(),
-        partition: record.partition,
-        offset: record.offset,
-        class: record
-            .headers
-            .get("eventing-error-class")
-            .cloned()
-            .unwrap_or_default(),
-    })
-    .await?;
+    let mut letters = read(brokers, &topic, |record| letter(&record)).await?;
     letters.sort_by_key(|letter| (letter.partition, letter.offset));
     Ok(letters)
+}
+
+fn letter(record: &Record) -> Letter {
+    fn number<T: std::str::FromStr + Default>(record: &Record, name: &str) -> T {
+        let text = record.headers.get(name);
+        text.and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+    let class = record.headers.get("eventing-error-class");
+    Letter {
+        key: String::from_utf8_lossy(&record.key).into_owned(),
+        sequence: number(record, "ce_sequence"),
+        partition: record.partition,
+        offset: record.offset,
+        class: class.cloned().unwrap_or_default(),
+        source: (
+            number(record, "eventing-original-partition"),
+            number(record, "eventing-original-offset"),
+        ),
+        attempts: number(record, "eventing-attempt"),
+    }
 }

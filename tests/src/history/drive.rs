@@ -17,6 +17,7 @@ use super::plan::Plan;
 use super::schedule::{Child, schedule};
 use super::stage::{Demand, Stage};
 use super::story;
+use super::strays::Strays;
 
 /// How often the operators look while the nemesis is at work.
 const ROUND: Duration = Duration::from_secs(7);
@@ -44,6 +45,7 @@ async fn play(stage: &Stage, demand: &Demand) -> Result<()> {
     }
     let steps = schedule(demand.seed, demand.length, demand.brokers);
     let mut operators = Kind::BOTH.map(Operator::new);
+    let mut strays = Strays::new(stage).await?;
     let mut broken = Vec::new();
     {
         let harm = nemesis::harm_all(stage, &steps);
@@ -54,7 +56,7 @@ async fn play(stage: &Stage, demand: &Demand) -> Result<()> {
                     harmed?;
                     break;
                 }
-                () = attend(stage, &mut operators) => {}
+                () = attend(stage, &mut operators, &mut strays) => {}
             }
             broken.extend(nemesis::revive(stage).await?);
         }
@@ -82,8 +84,9 @@ fn mend(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-async fn attend(stage: &Stage, operators: &mut [Operator; 2]) {
+async fn attend(stage: &Stage, operators: &mut [Operator; 2], strays: &mut Strays) {
     tokio::time::sleep(ROUND).await;
+    strays.send(stage).await;
     for operator in operators {
         // While the nemesis is at work, an operator's command fails as anything does.
         if let Err(error) = operator.attend(stage).await {
@@ -110,7 +113,10 @@ fn summary(history: &History, operators: &[Operator; 2], harms: usize) {
         history.rolled_back.len(),
         history.topic.len()
     );
-    println!("planned failures: {plans:?}");
+    println!(
+        "planned failures: {plans:?}; {} records that are no events",
+        history.strays.len()
+    );
     for (group, operator) in history.groups.iter().zip(operators) {
         println!(
             "{}: {} applied, {} of them after a retry, {} letters, of which the operator looked after {}",

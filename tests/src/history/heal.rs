@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::check::given_up;
+use super::collect;
 use super::model::Kind;
 use super::operator::Operator;
 use super::stage::{Stage, WRITERS, database_of};
@@ -22,11 +23,16 @@ pub struct Left {
     ordered: i64,
     unordered: i64,
     letters: usize,
+    /// Records that are no events, and are in no letter of a group. Not known before there is nothing else.
+    strays: Option<usize>,
 }
 
 impl Left {
     fn is_nothing(&self) -> bool {
-        self.outbox == 0 && self.ordered <= 0 && self.unordered <= 0
+        self.outbox == 0
+            && self.ordered <= 0
+            && self.unordered <= 0
+            && self.strays.is_none_or(|left| left == 0)
     }
 }
 
@@ -47,8 +53,12 @@ pub async fn until_quiet(stage: &Stage, operators: &mut [Operator; 2]) -> Result
         }
         if last.as_ref() != Some(&left) {
             stage.timeline.note(format!(
-                "left: {} in the outbox, {} and {} to apply; {} letters looked after",
-                left.outbox, left.ordered, left.unordered, left.letters
+                "left: {} in the outbox, {} and {} to apply, {} to announce; {} letters looked after",
+                left.outbox,
+                left.ordered,
+                left.unordered,
+                left.strays.map_or("some".to_owned(), |left| left.to_string()),
+                left.letters
             ));
             moved = Instant::now();
         }
@@ -83,10 +93,19 @@ async fn left(stage: &Stage, letters: usize) -> Result<Left> {
             .await?;
         anyhow::Ok(applied)
     };
-    Ok(Left {
+    let mut left = Left {
         outbox,
         ordered: wanted - applied(Kind::Ordered).await?,
         unordered: wanted - applied(Kind::Unordered).await?,
         letters,
-    })
+        strays: None,
+    };
+    if left.is_nothing() {
+        let mut strays = 0;
+        for kind in Kind::BOTH {
+            strays += collect::unannounced(stage.brokers(), kind).await?;
+        }
+        left.strays = Some(strays);
+    }
+    Ok(left)
 }

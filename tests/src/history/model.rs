@@ -58,6 +58,17 @@ pub struct Applied {
     pub at: Millis,
 }
 
+/// A record on the topic that is no event.
+#[derive(Debug, Clone)]
+pub struct Stray {
+    /// Of which class its letters have to be.
+    pub class: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
 /// A dead letter.
 #[derive(Debug, Clone)]
 pub struct Letter {
@@ -71,6 +82,10 @@ pub struct Letter {
     pub offset: i64,
     /// Why.
     pub class: String,
+    /// Where its record lay on the domain topic: partition and offset.
+    pub source: (i32, i64),
+    /// How often that was tried. Letters of one source with the same number are copies: a process died before it could commit.
+    pub attempts: u32,
 }
 
 /// Whether a group sees each aggregate's events in order.
@@ -130,6 +145,8 @@ pub struct History {
     pub rolled_back: BTreeSet<Uuid>,
     /// The topic, by partition and offset.
     pub topic: Vec<Published>,
+    /// What else lies there.
+    pub strays: Vec<Stray>,
     /// The groups.
     pub groups: Vec<Group>,
     /// What the nemesis did, by time.

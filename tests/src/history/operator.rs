@@ -44,10 +44,13 @@ impl Operator {
         resources.pool.close().await;
         let mut by_remedy: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for letter in page.rows {
-            let sequence = letter.sequence.unwrap_or_default();
-            let verb = match Remedy::of(stage.seed(), &letter.key, sequence) {
-                Remedy::Replay => "replay",
-                Remedy::Discard => "discard",
+            let remedy = letter
+                .sequence
+                .map(|sequence| Remedy::of(stage.seed(), &letter.key, sequence));
+            let verb = match remedy {
+                Some(Remedy::Replay) => "replay",
+                // What is no event will never be one.
+                Some(Remedy::Discard) | None => "discard",
             };
             by_remedy.entry(verb).or_default().push(letter.id.to_string());
         }

@@ -266,7 +266,7 @@ fn draft(name: String, now: i64, random: &mut Random) -> Draft {
 }
 
 /// Aggregates come and go with time, so that one that waits for an operator does not gather events for ever; a few are hot.
-fn aggregate(second: i64, random: &mut Random) -> i64 {
+pub(super) fn aggregate(second: i64, random: &mut Random) -> i64 {
     if random.per_mille(300) {
         1_000_000 + second / 20 * 4 + random.below(4).cast_signed()
     } else {
@@ -274,7 +274,8 @@ fn aggregate(second: i64, random: &mut Random) -> i64 {
     }
 }
 
-fn event(seed: u64, number: i64, sequence: i64) -> PaymentEvent {
+/// An event of an aggregate.
+pub(super) fn event(seed: u64, number: i64, sequence: i64) -> PaymentEvent {
     PaymentEvent {
         event_id: EventId::generate(),
         event_type: PaymentEventType::Processing,
