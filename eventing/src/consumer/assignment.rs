@@ -277,6 +277,13 @@ impl Assignment {
         (pause, resume)
     }
 
+    /// Those of these partitions that are paused.
+    pub(crate) fn paused(&self, ids: &[PartitionId]) -> Vec<PartitionId> {
+        let state = self.state();
+        let is_paused = |id: &PartitionId| state.partitions.get(id).is_some_and(|found| found.paused);
+        ids.iter().copied().filter(is_paused).collect()
+    }
+
     /// Whether records may be read: not for a while, when too much is in hand. After that they may again, with all partitions
     /// paused.
     pub(crate) fn may_read(&self) -> bool {

@@ -70,6 +70,13 @@ impl Context {
             }
             self.commit(consumer, ids);
         }
+        // Kafka's client would keep them paused, and not read them when they come back.
+        let paused = self.assignment.paused(ids);
+        if !paused.is_empty()
+            && let Err(error) = consumer.resume(&self.subscription.list(&paused))
+        {
+            tracing::warn!(%error, "partitions could not be resumed before they go");
+        }
         self.assignment.remove(ids);
     }
 

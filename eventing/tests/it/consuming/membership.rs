@@ -1,9 +1,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use schemas::PaymentNo;
 
-use super::script::Script;
+use super::script::{Act, Script};
 use super::stage::{Stage, ordered, unordered};
 use crate::support::{events, eventually, metrics};
 
@@ -130,4 +131,47 @@ async fn a_member_reads_no_more_than_it_may_have_in_hand_while_its_handler_is_sl
     gate.add_permits(10_000);
     stage.until_count("noted", 2_000).await;
     member.stop().await;
+}
+
+/// Kafka's client remembers what it was told to pause, also when the partition has gone away and come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tier_that_goes_to_another_member_while_it_waits_and_comes_back_is_read_again() {
+    let stage = Stage::new(ordered().tiers([Duration::from_secs(15)])).await;
+    let payment_no = PaymentNo::generate();
+    let script = Script::default();
+    script.on(&payment_no, 1, &[Act::Retry]);
+    let first = stage.start(script.clone());
+    stage.send_next(payment_no, 1).await;
+    stage.retried(1, 1).await;
+
+    let alone = owners_of_tier(&stage).await;
+    let second = stage.start(script);
+    eventually("the second one has the tier, and only that", async || {
+        let owners = owners_of_tier(&stage).await;
+        owners.len() == 1 && owners != alone
+    })
+    .await;
+    second.stop().await;
+    stage.until_applied(payment_no, &[1]).await;
+    first.stop().await;
+}
+
+/// Under which names the members that have partitions of the first tier are known to the broker.
+async fn owners_of_tier(stage: &Stage) -> Vec<String> {
+    let kafka = stage.kafka.clone();
+    let (group, tier) = (stage.group.name.clone(), stage.group.retry_topic(1));
+    let owners = tokio::task::spawn_blocking(move || {
+        let (group, tier) = (kafka.topic(&group).into_owned(), kafka.topic(&tier).into_owned());
+        let client: BaseConsumer = kafka.client("test-groups").create().unwrap();
+        let groups = client
+            .fetch_group_list(Some(&group), Duration::from_secs(20))
+            .unwrap();
+        let members = groups.groups()[0].members().iter();
+        let has_tier = |assignment: &[u8]| assignment.windows(tier.len()).any(|name| name == tier.as_bytes());
+        members
+            .filter(|member| member.assignment().is_some_and(has_tier))
+            .map(|member| member.id().to_owned())
+            .collect()
+    });
+    owners.await.unwrap()
 }
