@@ -8,7 +8,7 @@ use super::ready::key;
 use super::record::Record;
 use super::watermarks::{self, Aggregate, Key, Mark, Run, Turn};
 
-/// The aggregates of a batch of an ordered group, locked, and how far the batch has brought each.
+/// The aggregates of a batch of an ordered group, and how far the batch has brought each.
 #[derive(Debug)]
 pub(crate) struct Frontier<'a> {
     group: &'a str,
@@ -68,22 +68,29 @@ impl<'a> Frontier<'a> {
         }
     }
 
-    /// Writes down at once where the batch leads, if nothing in it speaks against that; the rows are locked with it. That is a
-    /// statement less than to [lock](Self::lock) first, and half the work.
+    /// Where the batch leads each aggregate, if nothing in it speaks against that.
+    pub(crate) fn runs(&self) -> Option<Vec<Run<'a>>> {
+        self.aggregates.iter().map(|progress| progress.run).collect()
+    }
+
+    /// Writes down at once where the batch leads; the rows are locked with it. That is a statement less than to
+    /// [lock](Self::lock) first, and half the work.
     ///
-    /// `None` when it was not tried; `false` when the batch does not lead on from where the aggregates are (an event comes again,
-    /// or before its turn): then the transaction has to be rolled back.
-    pub(crate) async fn move_ahead(&mut self, tx: &mut PgConnection) -> Result<Option<bool>, sqlx::Error> {
-        let runs: Option<Vec<Run<'a>>> = self.aggregates.iter().map(|progress| progress.run).collect();
-        let Some(runs) = runs else { return Ok(None) };
+    /// `false` when the batch does not lead on from where the aggregates are (an event comes again, or before its turn): then
+    /// the transaction has to be rolled back.
+    pub(crate) async fn move_ahead(
+        &mut self,
+        tx: &mut PgConnection,
+        runs: Vec<Run<'a>>,
+    ) -> Result<bool, sqlx::Error> {
         if !watermarks::move_ahead(tx, self.group, &runs).await? {
-            return Ok(Some(false));
+            return Ok(false);
         }
         for (progress, run) in self.aggregates.iter_mut().zip(runs) {
             progress.found_at(run.to - run.events);
             progress.row = Some(run.to);
         }
-        Ok(Some(true))
+        Ok(true)
     }
 
     /// Locks the aggregates, and looks up where they are.

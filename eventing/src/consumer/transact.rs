@@ -92,16 +92,15 @@ impl<H: Handler> Runtime<H> {
     ) -> Result<(PgTransaction<'static>, Option<Frontier<'a>>), sqlx::Error> {
         let mut tx = self.begin().await?;
         let mut frontier = Frontier::new(&self.group.name, items);
-        if self.shortcut.looks_open() {
-            match frontier.move_ahead(&mut tx).await? {
-                Some(true) => return Ok((tx, Some(frontier))),
-                Some(false) => {
-                    self.shortcut.was_none();
-                    tx.rollback().await?;
-                    tx = self.begin().await?;
-                }
-                None => {}
+        if self.shortcut.looks_open()
+            && let Some(runs) = frontier.runs()
+        {
+            if frontier.move_ahead(&mut tx, runs).await? {
+                return Ok((tx, Some(frontier)));
             }
+            self.shortcut.was_none();
+            tx.rollback().await?;
+            tx = self.begin().await?;
         }
         frontier.lock(&mut tx).await?;
         Ok((tx, Some(frontier)))

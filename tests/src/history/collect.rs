@@ -158,16 +158,17 @@ fn published(record: &Record) -> Result<Published> {
     })
 }
 
-/// How many records that are no events a group has not announced yet.
-pub async fn unannounced(brokers: &str, kind: Kind) -> Result<usize> {
+/// How many announcements of records that are no events are still missing, of all groups together.
+pub async fn unannounced(brokers: &str) -> Result<usize> {
     let (_, strays) = topic(brokers).await?;
-    let announced: BTreeSet<_> = letters(brokers, kind)
-        .await?
-        .iter()
-        .map(|letter| letter.source)
-        .collect();
-    let is_open = |stray: &&Stray| !announced.contains(&(stray.partition, stray.offset));
-    Ok(strays.iter().filter(is_open).count())
+    let mut missing = 0;
+    for kind in Kind::BOTH {
+        let letters = letters(brokers, kind).await?;
+        let announced: BTreeSet<_> = letters.iter().map(|letter| letter.source).collect();
+        let is_open = |stray: &&Stray| !announced.contains(&(stray.partition, stray.offset));
+        missing += strays.iter().filter(is_open).count();
+    }
+    Ok(missing)
 }
 
 /// A group's dead letters so far.

@@ -101,11 +101,7 @@ async fn left(stage: &Stage, letters: usize) -> Result<Left> {
         strays: None,
     };
     if left.is_nothing() {
-        let mut strays = 0;
-        for kind in Kind::BOTH {
-            strays += collect::unannounced(stage.brokers(), kind).await?;
-        }
-        left.strays = Some(strays);
+        left.strays = Some(collect::unannounced(stage.brokers()).await?);
     }
     Ok(left)
 }

@@ -123,8 +123,7 @@ pub(crate) async fn create_all(
     if marks.is_empty() {
         return Ok(true);
     }
-    let (topics, names) = columns(marks.iter().map(|mark| mark.key));
-    let last: Vec<i64> = marks.iter().map(|mark| mark.last).collect();
+    let (topics, names, last) = mark_columns(marks);
     let created = sqlx::query!(
         "insert into eventing.watermarks (consumer_group, topic, key, last_sequence)
          select $1, k.topic, k.key, k.last
@@ -150,8 +149,7 @@ pub(crate) async fn write_all(
     if marks.is_empty() {
         return Ok(());
     }
-    let (topics, names) = columns(marks.iter().map(|mark| mark.key));
-    let last: Vec<i64> = marks.iter().map(|mark| mark.last).collect();
+    let (topics, names, last) = mark_columns(marks);
     let written = sqlx::query!(
         "insert into eventing.watermarks as w (consumer_group, topic, key, last_sequence)
          select $1, k.topic, k.key, k.last
@@ -182,6 +180,9 @@ pub(crate) async fn take_drains(
     group: &str,
     marks: &[Mark<'_>],
 ) -> Result<Vec<(String, String)>, sqlx::Error> {
+    if marks.is_empty() {
+        return Ok(Vec::new());
+    }
     // Mostly there are none, and then there is nothing to look up for each.
     let parks = sqlx::query_scalar!(
         r#"select exists (select from eventing.parked where consumer_group = $1) as "parks!""#,
@@ -189,11 +190,10 @@ pub(crate) async fn take_drains(
     )
     .fetch_one(&mut *tx)
     .await?;
-    if !parks || marks.is_empty() {
+    if !parks {
         return Ok(Vec::new());
     }
-    let (topics, names) = columns(marks.iter().map(|mark| mark.key));
-    let last: Vec<i64> = marks.iter().map(|mark| mark.last).collect();
+    let (topics, names, last) = mark_columns(marks);
     let due = sqlx::query!(
         "insert into eventing.watermarks as w (consumer_group, topic, key, last_sequence)
          select $1, k.topic, k.key, k.last
@@ -219,6 +219,11 @@ pub(crate) async fn take_drains(
 
 fn columns<'a>(keys: impl Iterator<Item = Key<'a>>) -> (Vec<&'a str>, Vec<&'a str>) {
     keys.unzip()
+}
+
+fn mark_columns<'a>(marks: &[Mark<'a>]) -> (Vec<&'a str>, Vec<&'a str>, Vec<i64>) {
+    let rows = marks.iter().map(|mark| (mark.key.0, mark.key.1, mark.last));
+    rows.collect()
 }
 
 /// Places count from 1.

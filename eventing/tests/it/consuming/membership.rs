@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use schemas::PaymentNo;
 
 use super::script::{Act, Script};
@@ -158,20 +157,8 @@ async fn a_tier_that_goes_to_another_member_while_it_waits_and_comes_back_is_rea
 
 /// Under which names the members that have partitions of the first tier are known to the broker.
 async fn owners_of_tier(stage: &Stage) -> Vec<String> {
-    let kafka = stage.kafka.clone();
-    let (group, tier) = (stage.group.name.clone(), stage.group.retry_topic(1));
-    let owners = tokio::task::spawn_blocking(move || {
-        let (group, tier) = (kafka.topic(&group).into_owned(), kafka.topic(&tier).into_owned());
-        let client: BaseConsumer = kafka.client("test-groups").create().unwrap();
-        let groups = client
-            .fetch_group_list(Some(&group), Duration::from_secs(20))
-            .unwrap();
-        let members = groups.groups()[0].members().iter();
-        let has_tier = |assignment: &[u8]| assignment.windows(tier.len()).any(|name| name == tier.as_bytes());
-        members
-            .filter(|member| member.assignment().is_some_and(has_tier))
-            .map(|member| member.id().to_owned())
-            .collect()
-    });
-    owners.await.unwrap()
+    let tier = stage.kafka.topic(&stage.group.retry_topic(1)).into_owned();
+    let joined = stage.joined().await.into_iter();
+    let with_tier = joined.filter(|member| member.has(&tier));
+    with_tier.map(|member| member.id).collect()
 }

@@ -6,6 +6,7 @@ use eventing::consumer::{Consumer, ConsumerError, ConsumerGroup, Handler, Resour
 use eventing::headers::{CloudEvent, RecordHeaders};
 use eventing::{Clock, Condition, KafkaSettings, SchemaRegistry};
 use jiff::Timestamp;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use schemas::catalogue::PAYMENTS;
 use schemas::payment::PaymentEvent;
@@ -49,6 +50,26 @@ pub(crate) fn unordered() -> ConsumerGroup {
     ConsumerGroup::unordered("group", [PAYMENTS.name])
         .tiers(TIERS)
         .handler_deadline(Duration::from_secs(5))
+}
+
+/// A member of a group, as the broker knows it.
+pub(crate) struct Joined {
+    /// Its name; one that was thrown out and came back has another.
+    pub(crate) id: String,
+    /// Its partitions in Kafka's own form: a version, how many topics, and for each its name and its partitions.
+    assignment: Vec<u8>,
+}
+
+impl Joined {
+    pub(crate) fn has_partitions(&self) -> bool {
+        self.assignment.get(2..6).is_some_and(|topics| topics != [0; 4])
+    }
+
+    /// Whether it has partitions of this topic.
+    pub(crate) fn has(&self, physical_topic: &str) -> bool {
+        let mut names = self.assignment.windows(physical_topic.len());
+        names.any(|name| name == physical_topic.as_bytes())
+    }
 }
 
 impl Stage {
@@ -130,6 +151,25 @@ impl Stage {
             &headers(event),
         )
         .await;
+    }
+
+    /// The members of the group.
+    pub(crate) async fn joined(&self) -> Vec<Joined> {
+        let kafka = self.kafka.clone();
+        let group = kafka.topic(&self.group.name).into_owned();
+        let joined = tokio::task::spawn_blocking(move || {
+            let client: BaseConsumer = kafka.client("test-groups").create().unwrap();
+            let groups = client
+                .fetch_group_list(Some(&group), Duration::from_secs(20))
+                .unwrap();
+            let members = groups.groups()[0].members().iter();
+            let joined = members.map(|member| Joined {
+                id: member.id().to_owned(),
+                assignment: member.assignment().unwrap_or_default().to_vec(),
+            });
+            joined.collect()
+        });
+        joined.await.unwrap()
     }
 
     /// Puts an event onto its topic with an earlier timestamp than now.

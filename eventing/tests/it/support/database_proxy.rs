@@ -1,8 +1,8 @@
-//! A TCP proxy in front of PostgreSQL. It counts statements, and can take the answer to a commit away.
+//! A TCP proxy in front of PostgreSQL. It counts the statements of transactions, and can take the answer to a commit away.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use sqlx::PgPool;
 use sqlx::postgres::{PgPoolOptions, PgSslMode};
@@ -14,14 +14,14 @@ use tokio::task::JoinSet;
 pub(crate) struct DatabaseProxy {
     /// The same database, through the proxy.
     pub(crate) pool: PgPool,
-    pub(crate) statements: Arc<AtomicUsize>,
     link: Arc<Link>,
     _accepting: JoinSet<()>,
 }
 
 #[derive(Default)]
 struct Link {
-    statements: Arc<AtomicUsize>,
+    /// How many statements each transaction had that was committed.
+    committed: Mutex<Vec<usize>>,
     /// The next commit gets to the server, and its answer does not come back.
     cut_at_commit: AtomicBool,
     cuts: AtomicUsize,
@@ -56,7 +56,6 @@ impl DatabaseProxy {
             pool: PgPoolOptions::new()
                 .max_connections(10)
                 .connect_lazy_with(through),
-            statements: Arc::clone(&link.statements),
             link,
             _accepting: accepting,
         }
@@ -65,6 +64,11 @@ impl DatabaseProxy {
     /// Lets the next commit get to the server, and cuts the connection before its answer.
     pub(crate) fn cut_at_commit(&self) {
         self.link.cut_at_commit.store(true, Ordering::SeqCst);
+    }
+
+    /// How many statements each transaction had that was committed, with its begin and its commit.
+    pub(crate) fn committed(&self) -> Vec<usize> {
+        self.link.committed.lock().unwrap().clone()
     }
 
     pub(crate) fn cuts(&self) -> usize {
@@ -107,6 +111,7 @@ impl Link {
         message.resize(usize::try_from(startup).unwrap(), 0);
         from.read_exact(&mut message[4..]).await?;
         to.write_all(&message).await?;
+        let mut statements = 0;
         loop {
             let kind = from.read_u8().await?;
             let length = from.read_u32().await?;
@@ -114,11 +119,19 @@ impl Link {
             message.extend(length.to_be_bytes());
             message.resize(1 + usize::try_from(length).unwrap(), 0);
             from.read_exact(&mut message[5..]).await?;
+            let simple =
+                |command: &[u8]| kind == b'Q' && message[5..].to_ascii_uppercase().starts_with(command);
+            if simple(b"BEGIN") {
+                statements = 0;
+            }
             // A simple query, or the execution of a prepared one.
             if matches!(kind, b'Q' | b'E') {
-                self.statements.fetch_add(1, Ordering::SeqCst);
+                statements += 1;
             }
-            let commits = kind == b'Q' && message[5..].to_ascii_uppercase().starts_with(b"COMMIT");
+            let commits = simple(b"COMMIT");
+            if commits {
+                self.committed.lock().unwrap().push(statements);
+            }
             if commits && self.cut_at_commit.swap(false, Ordering::SeqCst) {
                 cut.store(true, Ordering::SeqCst);
                 self.cuts.fetch_add(1, Ordering::SeqCst);
