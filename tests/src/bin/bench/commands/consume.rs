@@ -74,6 +74,8 @@ impl Arguments {
             "workers": WORKERS,
         });
         let mut report = Report::new("consume", settings);
+        // Not counted: a broker that has just started compiles itself.
+        group(stand, "collecting", self.rows, 0).await?;
         for kind in &KINDS {
             let rows = if kind.name == "own-insert" {
                 self.own_insert_rows

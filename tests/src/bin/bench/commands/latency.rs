@@ -80,6 +80,10 @@ impl Arguments {
         let settings = json!({ "seconds": self.seconds, "rounds": self.rounds });
         let mut report = Report::new("latency", settings);
         transitions::create_table(&stand.pool).await?;
+        // Not counted: a broker that has just started compiles itself, and more under many records than under few.
+        for sender in [Sender::Direct, Sender::Shop] {
+            self.one(stand, sender, JUDGED_RATE, 0).await?;
+        }
         for level in LEVELS {
             let (mut direct, mut shop, mut apart) = (Vec::new(), Vec::new(), Vec::new());
             for round in 1..=self.rounds {
