@@ -8,6 +8,7 @@ use apache_avro::Schema;
 use local::http::{Http, answer};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -68,14 +69,21 @@ pub fn read_from(
     }
     consumer.assign(&assignment)?;
     let mut progress = Instant::now();
+    let mut trouble = None;
     while !wanted.is_empty() {
         if progress.elapsed() > TIMEOUT {
-            bail!("{topic} could not be read to its end: partitions {wanted:?} are missing");
+            bail!("{topic} could not be read to its end: partitions {wanted:?} are missing ({trouble:?})");
         }
-        let Some(message) = consumer.poll(Duration::from_millis(200)) else {
-            continue;
+        let message = match consumer.poll(Duration::from_millis(200)) {
+            None => continue,
+            Some(Ok(message)) => message,
+            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error.into()),
+            // Brokers that were just started anew come back by themselves.
+            Some(Err(error)) => {
+                trouble = Some(error);
+                continue;
+            }
         };
-        let message = message?;
         progress = Instant::now();
         let Some(high) = wanted.get(&message.partition()) else {
             continue;
