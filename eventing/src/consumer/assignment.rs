@@ -1,4 +1,4 @@
-//! The partitions that this member has, and how far it is in each. Shared by the thread that reads from Kafka, by the workers,
+//! The partitions that this member has, and how far it is in each. Shared by the threads that read from Kafka, by the workers,
 //! and by the rebalance callbacks; no lock is held across anything that waits, but for the wait for idleness itself.
 
 mod partition;
@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use schemas::Event;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::record::Record;
+use super::subscription::Part;
 use partition::Partition;
 
 /// Records of one partition between its position and the last one read, beyond which it is paused. A held record keeps the
@@ -83,7 +84,7 @@ pub(crate) struct Assignment {
     /// Told when a worker is done with a record.
     idle: Condvar,
     /// Told when reading may go on.
-    freed: Notify,
+    freed: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +104,7 @@ impl Assignment {
             state: Mutex::default(),
             generations: AtomicU64::new(0),
             idle: Condvar::new(),
-            freed: Notify::new(),
+            freed: watch::Sender::default(),
         }
     }
 
@@ -155,8 +156,11 @@ impl Assignment {
         }
     }
 
-    pub(crate) fn ids(&self) -> Vec<PartitionId> {
-        self.state().partitions.keys().copied().collect()
+    /// The partitions of a part that are ours.
+    pub(crate) fn ids(&self, part: &Part) -> Vec<PartitionId> {
+        let state = self.state();
+        let mine = state.partitions.keys().filter(|id| part.has(**id));
+        mine.copied().collect()
     }
 
     /// Takes records that were read, in their order.
@@ -195,11 +199,11 @@ impl Assignment {
         admitted
     }
 
-    /// The waiting records that are due, in order, and when the next one is.
-    pub(crate) fn due(&self, now: Timestamp) -> (Vec<Job>, Option<Timestamp>) {
+    /// The waiting records of a part that are due, in order, and when the next one is.
+    pub(crate) fn due(&self, part: &Part, now: Timestamp) -> (Vec<Job>, Option<Timestamp>) {
         let mut state = self.state();
         let mut jobs = Vec::new();
-        for (id, partition) in &mut state.partitions {
+        for (id, partition) in state.of(part) {
             while let Some((_, record)) = partition.waiting.pop_front_if(|(due, _)| *due <= now) {
                 jobs.push(partition.job(*id, record, None));
             }
@@ -208,10 +212,9 @@ impl Assignment {
             state.take(job, self.max_records);
         }
         let heads = state
-            .partitions
-            .values()
-            .filter_map(|partition| partition.waiting.front());
-        let next = heads.map(|(due, _)| *due).min();
+            .of(part)
+            .filter_map(|(_, partition)| partition.waiting.front().map(|(due, _)| *due));
+        let next = heads.min();
         (jobs, next)
     }
 
@@ -237,7 +240,7 @@ impl Assignment {
             };
             partition.finish(job.record.place.offset, completed);
             if partition.paused && partition.tracker.span() <= MAX_SPAN / 2 {
-                self.freed.notify_one();
+                self.freed.send_replace(());
             }
         }
         self.idle.notify_all();
@@ -249,24 +252,24 @@ impl Assignment {
         state.bytes -= job.bytes;
         let half = state.records <= self.max_records / 2 && state.bytes <= MAX_BYTES / 2;
         if half && state.full_since.take().is_some() {
-            self.freed.notify_one();
+            self.freed.send_replace(());
         }
     }
 
-    /// Waits until reading may go on somewhere.
-    pub(crate) async fn freed(&self) {
-        self.freed.notified().await;
+    /// Tells each time when reading may go on somewhere.
+    pub(crate) fn freed(&self) -> watch::Receiver<()> {
+        self.freed.subscribe()
     }
 
-    /// Which partitions are to be paused now, and which resumed.
+    /// Which partitions of a part are to be paused now, and which resumed.
     ///
     /// Kafka's client throws away what it has fetched of a partition that is paused, and fetches it again. So this is for waits
     /// that are long.
-    pub(crate) fn pauses(&self) -> (Vec<PartitionId>, Vec<PartitionId>) {
+    pub(crate) fn pauses(&self, part: &Part) -> (Vec<PartitionId>, Vec<PartitionId>) {
         let mut state = self.state();
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
         let full = state.is_full_for_long();
-        for (id, partition) in &mut state.partitions {
+        for (id, partition) in state.of(part) {
             let limit = if partition.paused { MAX_SPAN / 2 } else { MAX_SPAN };
             let wanted = full || !partition.waiting.is_empty() || partition.tracker.span() > limit;
             if wanted != partition.paused {
@@ -335,6 +338,11 @@ impl Assignment {
 }
 
 impl State {
+    fn of<'s>(&'s mut self, part: &Part) -> impl Iterator<Item = (&'s PartitionId, &'s mut Partition)> {
+        let mine = |(id, _): &(&PartitionId, _)| part.has(**id);
+        self.partitions.iter_mut().filter(mine)
+    }
+
     /// The partition as it was when the job was made.
     fn current(&mut self, job: &Job) -> Option<&mut Partition> {
         self.partitions

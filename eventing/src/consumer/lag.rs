@@ -11,7 +11,7 @@ use super::assignment::{Assignment, PartitionId};
 use super::holds::Holds;
 use super::metrics::Metrics;
 use super::rebalance::Context;
-use super::subscription::Subscription;
+use super::subscription::{Part, Subscription};
 
 /// How often Kafka is asked how long its partitions are. It is asked rather than told by the fetches, because a paused partition
 /// is not fetched, and that is when its lag matters.
@@ -22,8 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// Measures how far the member is behind, and says whether Kafka answers at all.
 #[derive(Clone)]
 pub(crate) struct Lag {
-    /// Weak, because the reader's end is the consumer's end.
-    pub(crate) consumer: Weak<StreamConsumer<Context>>,
+    /// All of its clients, each asked for its own part. Weak, because the reader's end is the consumer's end.
+    pub(crate) consumers: Vec<Weak<StreamConsumer<Context>>>,
     pub(crate) subscription: Arc<Subscription>,
     pub(crate) assignment: Arc<Assignment>,
     pub(crate) holds: Arc<Holds>,
@@ -49,23 +49,26 @@ impl Lag {
     }
 
     fn measure(&self) {
-        let Some(consumer) = self.consumer.upgrade() else {
-            return;
-        };
-        let measured = self
-            .check_topics(&consumer)
-            .and_then(|()| self.read(&consumer).map_err(|error| error.to_string()));
-        match measured {
-            Ok(lag) => {
-                self.metrics.lag(lag);
-                self.holds.kafka(None);
+        let mut lag = HashMap::new();
+        for consumer in &self.consumers {
+            let Some(consumer) = consumer.upgrade() else {
+                return;
+            };
+            let measured = self
+                .check_topics(&consumer)
+                .and_then(|()| self.read(&consumer).map_err(|error| error.to_string()));
+            match measured {
+                Ok(measured) => lag.extend(measured),
+                // Said at once, because the other ones may take as long to say the same.
+                Err(trouble) => return self.holds.kafka(Some(trouble)),
             }
-            Err(trouble) => self.holds.kafka(Some(trouble)),
         }
+        self.metrics.lag(lag);
+        self.holds.kafka(None);
     }
 
     fn check_topics(&self, consumer: &StreamConsumer<Context>) -> Result<(), String> {
-        for topic in self.subscription.topics() {
+        for topic in self.subscription.topics(part(consumer)) {
             let metadata = consumer
                 .fetch_metadata(Some(&topic.physical), DEADLINE)
                 .map_err(|error| format!("kafka does not answer: {error}"))?;
@@ -81,7 +84,7 @@ impl Lag {
     }
 
     fn read(&self, consumer: &StreamConsumer<Context>) -> KafkaResult<HashMap<(String, i32), u64>> {
-        let ids = self.assignment.ids();
+        let ids = self.assignment.ids(part(consumer));
         let committed = self.committed(consumer, &ids)?;
         let position = |id: &PartitionId| self.assignment.position(*id).or(committed.get(id).copied());
         let unread: Vec<PartitionId> = ids.iter().copied().filter(|id| position(id).is_none()).collect();
@@ -143,4 +146,8 @@ impl Lag {
         });
         named.collect()
     }
+}
+
+fn part(consumer: &StreamConsumer<Context>) -> &Part {
+    &consumer.context().part
 }

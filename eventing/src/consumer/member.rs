@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use futures::future::join_all;
+use rdkafka::consumer::StreamConsumer;
 use rdkafka::error::KafkaError;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::unbounded_channel;
@@ -8,7 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::Assignment;
-use super::group::Ordering;
+use super::group::{ConsumerGroup, Ordering};
 use super::handler::Handler;
 use super::lag::Lag;
 use super::reader::{self, Fatal, Reader};
@@ -38,7 +40,7 @@ pub(crate) async fn run<H: Handler>(
     Ok(())
 }
 
-/// Joins the group, and answers why its client failed, unless it was told to leave.
+/// Joins the group with a client for each part of the subscription, and answers why one of them failed, unless it was told to leave.
 async fn join<H: Handler>(
     runtime: &Arc<Runtime<H>>,
     kafka: &KafkaSettings,
@@ -47,12 +49,7 @@ async fn join<H: Handler>(
     let group = &runtime.group;
     let subscription = Arc::new(Subscription::new(group, kafka));
     let assignment = Arc::new(Assignment::new(group.max_in_hand()));
-    let context = Context {
-        subscription: Arc::clone(&subscription),
-        assignment: Arc::clone(&assignment),
-        drain_deadline: group.drain_deadline,
-    };
-    let consumer = Arc::new(reader::connect(group, kafka, context)?);
+    let consumers = connect(group, kafka, &subscription, &assignment)?;
 
     let mut tasks = JoinSet::new();
     let mut workers = Vec::with_capacity(group.workers);
@@ -63,7 +60,7 @@ async fn join<H: Handler>(
     }
     let stop = CancellationToken::new();
     let lag = Lag {
-        consumer: Arc::downgrade(&consumer),
+        consumers: consumers.iter().map(Arc::downgrade).collect(),
         subscription: Arc::clone(&subscription),
         assignment: Arc::clone(&assignment),
         holds: Arc::clone(&runtime.holds),
@@ -72,11 +69,11 @@ async fn join<H: Handler>(
     tasks.spawn(lag.run(stop.clone()));
     tasks.spawn(look_after(Arc::clone(runtime), stop.clone()));
 
-    let reader = Reader {
+    let reader = |consumer| Reader {
         consumer,
-        subscription,
-        assignment,
-        workers,
+        subscription: Arc::clone(&subscription),
+        assignment: Arc::clone(&assignment),
+        workers: workers.clone(),
         registry: runtime.registry.clone(),
         bounds: group.bounds(),
         holds: Arc::clone(&runtime.holds),
@@ -84,9 +81,12 @@ async fn join<H: Handler>(
         clock: runtime.clock.clone(),
         drain_deadline: group.drain_deadline,
     };
-    let read = read(reader, shutdown.child_token()).await;
+    let readers: Vec<_> = consumers.into_iter().map(reader).collect();
+    // The readers alone have the workers' senders, and the workers end with the last of them, after what they are at.
+    drop(workers);
+    let leave = shutdown.child_token();
+    let read = join_all(readers.into_iter().map(|reader| read(reader, leave.clone()))).await;
     stop.cancel();
-    // The workers' senders are gone with the reader, so they end after the record that they are at.
     if timeout(group.drain_deadline, async {
         while tasks.join_next().await.is_some() {}
     })
@@ -99,10 +99,30 @@ async fn join<H: Handler>(
         );
         tasks.shutdown().await;
     }
-    Ok(read)
+    Ok(read.into_iter().flatten().next())
 }
 
-/// Runs the reader on a thread of its own. It ends as well when this future is dropped.
+/// A client for each part of the subscription.
+fn connect(
+    group: &ConsumerGroup,
+    kafka: &KafkaSettings,
+    subscription: &Arc<Subscription>,
+    assignment: &Arc<Assignment>,
+) -> Result<Vec<Arc<StreamConsumer<Context>>>, KafkaError> {
+    let connect = |part| {
+        let context = Context {
+            subscription: Arc::clone(subscription),
+            part,
+            assignment: Arc::clone(assignment),
+            drain_deadline: group.drain_deadline,
+        };
+        reader::connect(group, kafka, context).map(Arc::new)
+    };
+    subscription.parts().into_iter().map(connect).collect()
+}
+
+/// Runs a reader on a thread of its own. All readers that are stopped alike end with the first one of them, and when this future
+/// is dropped.
 async fn read(reader: Reader, stop: CancellationToken) -> Option<Fatal> {
     let _stop_when_dropped = stop.clone().drop_guard();
     let runtime = Handle::current();

@@ -1,4 +1,4 @@
-//! Reads the group's topics and hands the records to the workers.
+//! Reads a part of the group's topics and hands the records to the workers, which it shares with the readers of the other parts.
 //!
 //! It runs on a thread of its own, because the rebalance callbacks of Kafka's client block the thread that reads until the
 //! revoked partitions are idle, and the workers need theirs meanwhile.
@@ -25,23 +25,27 @@ use super::holds::Holds;
 use super::metrics::Metrics;
 use super::rebalance::Context;
 use super::record::Record;
-use super::subscription::Subscription;
+use super::subscription::{Part, Subscription};
 use crate::{Clock, KafkaSettings, SchemaRegistry};
 
 /// How often positions are handed to Kafka's client, and it commits what it was handed.
 const TICK: Duration = Duration::from_millis(200);
 const COMMIT_INTERVAL_MS: &str = "500";
 
-/// What Kafka's client fetches ahead: a third of a second at the speed of the fastest handlers, several times `FETCH_WAIT_MS`.
-const FETCHED_RECORDS: &str = "50000";
-const FETCHED_KBYTES: &str = "32768";
+/// What Kafka's clients of one member fetch ahead together: a third of a second at the speed of the fastest handlers, several times
+/// `FETCH_WAIT_MS`.
+const FETCHED_RECORDS: usize = 50_000;
+const FETCHED_KBYTES: usize = 32 * 1024;
+/// The part of it that the client of the tiers has; those of the domain topics share the rest.
+const FETCHED_OF_TIERS: usize = 8;
 const FETCH_WAIT_MS: &str = "100";
 
-/// What is taken in at once of what Kafka's client has fetched. Beyond what a member may have in hand, it has this at most.
+/// What is taken in at once of what Kafka's client has fetched. Beyond what a member may have in hand, it has this of each client
+/// at most.
 const CHUNK_RECORDS: usize = 100;
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// Reads on behalf of one member of a group.
+/// Reads a part of the subscription on behalf of one member of a group.
 pub(crate) struct Reader {
     pub(crate) consumer: Arc<StreamConsumer<Context>>,
     pub(crate) subscription: Arc<Subscription>,
@@ -65,8 +69,13 @@ pub(crate) fn connect(
     kafka: &KafkaSettings,
     context: Context,
 ) -> KafkaResult<StreamConsumer<Context>> {
-    let subscription = Arc::clone(&context.subscription);
-    let mut config = kafka.client(&group.name);
+    let (subscription, part) = (Arc::clone(&context.subscription), context.part.clone());
+    let fetched = |together: usize| {
+        let of_tiers = together / FETCHED_OF_TIERS;
+        let of_domain = (together - of_tiers) / group.topics.len().max(1);
+        if part.is_tiers { of_tiers } else { of_domain }.to_string()
+    };
+    let mut config = kafka.client(&format!("{}-{}", group.name, part.name));
     // A killed member's partitions wait that long for their next owner. Brokers allow no less than 6 s by default.
     if !kafka.properties.contains_key("session.timeout.ms") {
         config.set("session.timeout.ms", "10000");
@@ -84,18 +93,18 @@ pub(crate) fn connect(
         .set("allow.auto.create.topics", "false")
         // A consumer slower than its fetcher would otherwise stall for a second whenever the queue is full.
         .set("fetch.queue.backoff.ms", "20")
-        // One request at a time asks a broker for what is not fetched yet. While the queue is full that is the tiers' partitions,
-        // which mostly have nothing, so it waits for this time, and what is queued has to last as long.
+        // One request at a time asks a broker for what is not fetched yet. When that is partitions which have nothing, it waits for
+        // this time, and what is queued has to last as long.
         .set("fetch.wait.max.ms", FETCH_WAIT_MS)
-        .set("queued.min.messages", FETCHED_RECORDS)
-        .set("queued.max.messages.kbytes", FETCHED_KBYTES)
+        .set("queued.min.messages", fetched(FETCHED_RECORDS))
+        .set("queued.max.messages.kbytes", fetched(FETCHED_KBYTES))
         // Of each partition at once, compressed: all of them may be in one answer, which is taken whole.
         .set("fetch.message.max.bytes", "262144")
         // A topic that is created later is noticed within this time.
         .set("topic.metadata.refresh.interval.ms", "10000");
     let consumer: StreamConsumer<Context> = config.create_with_context(context)?;
     let topics: Vec<&str> = subscription
-        .topics()
+        .topics(&part)
         .iter()
         .map(|topic| topic.physical.as_str())
         .collect();
@@ -107,7 +116,7 @@ impl Reader {
     /// Reads until `shutdown`, then lets go of all partitions and leaves the group.
     pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), Fatal> {
         let read = self.read(&shutdown).await;
-        let ids = self.assignment.ids();
+        let ids = self.ids();
         self.assignment.stop(&ids);
         if !self.assignment.wait_until_idle(&ids, self.drain_deadline) {
             tracing::warn!(
@@ -120,11 +129,20 @@ impl Reader {
         read
     }
 
+    fn part(&self) -> &Part {
+        &self.consumer.context().part
+    }
+
+    fn ids(&self) -> Vec<PartitionId> {
+        self.assignment.ids(self.part())
+    }
+
     async fn read(&self, shutdown: &CancellationToken) -> Result<(), Fatal> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_due: Option<Timestamp> = None;
         let mut messages = self.consumer.stream();
+        let mut freed = self.assignment.freed();
         loop {
             tokio::select! {
                 biased;
@@ -137,7 +155,7 @@ impl Reader {
                     next_due = self.release_due();
                     self.apply_pauses();
                 }
-                () = self.assignment.freed() => self.apply_pauses(),
+                Ok(()) = freed.changed() => self.apply_pauses(),
                 () = sleep_until(&self.clock, next_due), if next_due.is_some() => {
                     next_due = self.release_due();
                     self.apply_pauses();
@@ -238,7 +256,7 @@ impl Reader {
     }
 
     fn release_due(&self) -> Option<Timestamp> {
-        let (jobs, next) = self.assignment.due(self.clock.now());
+        let (jobs, next) = self.assignment.due(self.part(), self.clock.now());
         for job in jobs {
             self.dispatch(job);
         }
@@ -246,7 +264,7 @@ impl Reader {
     }
 
     fn apply_pauses(&self) {
-        let (pause, resume) = self.assignment.pauses();
+        let (pause, resume) = self.assignment.pauses(self.part());
         let tell = |ids: &[PartitionId], what: &dyn Fn(&[PartitionId]) -> KafkaResult<()>| {
             if !ids.is_empty()
                 && let Err(error) = what(ids)
@@ -259,10 +277,7 @@ impl Reader {
     }
 
     fn store_positions(&self) {
-        let stored = self
-            .consumer
-            .context()
-            .store(&*self.consumer, &self.assignment.ids());
+        let stored = self.consumer.context().store(&*self.consumer, &self.ids());
         if let Err(error) = stored {
             tracing::warn!(%error, "positions could not be stored; their records may be read again");
         }

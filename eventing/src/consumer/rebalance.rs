@@ -8,13 +8,15 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::assignment::{Assignment, PartitionId};
-use super::subscription::Subscription;
+use super::subscription::{Part, Subscription};
 use crate::crash_point;
 
 /// Follows the group's rebalances. Kafka's client calls it on the thread that reads, which is ours alone, so it may block.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) subscription: Arc<Subscription>,
+    /// What its client reads of it.
+    pub(crate) part: Part,
     pub(crate) assignment: Arc<Assignment>,
     pub(crate) drain_deadline: Duration,
 }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::ops::Range;
 
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -10,6 +11,7 @@ use crate::KafkaSettings;
 /// The topics that a group reads: its domain topics, and its own retry tiers.
 #[derive(Debug)]
 pub(crate) struct Subscription {
+    /// The domain topics, and then the tiers.
     topics: Vec<Topic>,
     by_name: HashMap<String, usize>,
 }
@@ -23,6 +25,22 @@ pub(crate) struct Topic {
     pub(crate) physical: String,
     /// 0 for a domain topic.
     pub(crate) tier: u32,
+}
+
+/// Topics of the subscription that one client of Kafka reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// By their places.
+    pub(crate) topics: Range<usize>,
+    /// Tells it from the other ones in the eyes of operators.
+    pub(crate) name: String,
+    pub(crate) is_tiers: bool,
+}
+
+impl Part {
+    pub(crate) fn has(&self, id: PartitionId) -> bool {
+        self.topics.contains(&id.topic)
+    }
 }
 
 impl Subscription {
@@ -45,8 +63,31 @@ impl Subscription {
         Self { topics, by_name }
     }
 
-    pub(crate) fn topics(&self) -> &[Topic] {
-        &self.topics
+    /// What each client of a member reads: one domain topic, or all tiers.
+    ///
+    /// Kafka's cooperative assignor counts the partitions of all topics that clients subscribe to alike, and lets the topics whose
+    /// names come first go to a member that joins later. With one client for everything, that member gets the tiers, or one domain
+    /// topic, and no part of the others.
+    pub(crate) fn parts(&self) -> Vec<Part> {
+        let topics = self.topics.iter().enumerate();
+        let domain = topics.take_while(|(_, topic)| topic.tier == 0);
+        let mut parts: Vec<Part> = domain
+            .map(|(index, topic)| Part {
+                topics: index..index + 1,
+                name: topic.name.clone(),
+                is_tiers: false,
+            })
+            .collect();
+        parts.push(Part {
+            topics: parts.len()..self.topics.len(),
+            name: "retry".to_owned(),
+            is_tiers: true,
+        });
+        parts
+    }
+
+    pub(crate) fn topics(&self, part: &Part) -> &[Topic] {
+        self.topics.get(part.topics.clone()).unwrap_or_default()
     }
 
     pub(crate) fn topic(&self, id: PartitionId) -> Option<&Topic> {

@@ -6,6 +6,19 @@ const ID: PartitionId = PartitionId {
     partition: 3,
 };
 
+/// The part that has it.
+fn part() -> Part {
+    part_of(0)
+}
+
+fn part_of(topic: usize) -> Part {
+    Part {
+        topics: topic..topic + 1,
+        name: "t".into(),
+        is_tiers: false,
+    }
+}
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
 }
@@ -99,14 +112,14 @@ fn a_record_that_is_not_due_waits_and_holds_those_behind_it() {
     let admitted = assignment.admit(chunk, at(0));
     assert!(admitted.jobs.is_empty() && admitted.pauses);
     assert_eq!(admitted.next_due, Some(at(0)));
-    assert_eq!(assignment.pauses(), (vec![ID], vec![]));
+    assert_eq!(assignment.pauses(&part()), (vec![ID], vec![]));
 
-    let (jobs, next) = assignment.due(at(9));
+    let (jobs, next) = assignment.due(&part(), at(9));
     assert_eq!((jobs.len(), next), (0, Some(at(10))));
-    let (jobs, next) = assignment.due(at(10));
+    let (jobs, next) = assignment.due(&part(), at(10));
     let offsets: Vec<i64> = jobs.iter().map(|job| job.record.place.offset).collect();
     assert_eq!((offsets, next), (vec![1, 2], None));
-    assert_eq!(assignment.pauses(), (vec![], vec![ID]));
+    assert_eq!(assignment.pauses(&part()), (vec![], vec![ID]));
 }
 
 #[test]
@@ -127,7 +140,11 @@ fn nothing_is_read_while_a_member_has_its_hands_full_until_half_of_it_is_done() 
     assignment.assign(&[ID]);
     let mut jobs: Vec<Job> = (0..100).map(|offset| ready(&assignment, offset)).collect();
     assert!(!assignment.may_read());
-    assert_eq!(assignment.pauses(), (vec![], vec![]), "it is not for long yet");
+    assert_eq!(
+        assignment.pauses(&part()),
+        (vec![], vec![]),
+        "it is not for long yet"
+    );
 
     for job in jobs.drain(..49) {
         done(&assignment, &job);
@@ -161,13 +178,13 @@ fn hands_that_stay_full_pause_the_partitions_so_that_news_of_the_group_get_throu
     assignment.assign(&[ID]);
     let jobs = [ready(&assignment, 0), ready(&assignment, 1)];
     assignment.state().full_since = Instant::now().checked_sub(PATIENCE);
-    assert_eq!(assignment.pauses(), (vec![ID], vec![]));
+    assert_eq!(assignment.pauses(&part()), (vec![ID], vec![]));
     assert!(assignment.may_read());
 
     for job in &jobs {
         done(&assignment, job);
     }
-    assert_eq!(assignment.pauses(), (vec![], vec![ID]));
+    assert_eq!(assignment.pauses(&part()), (vec![], vec![ID]));
 }
 
 #[test]
@@ -179,8 +196,38 @@ fn a_held_record_pauses_its_partition_before_too_many_are_ahead_of_it() {
     for offset in 1..=last {
         done(&assignment, &ready(&assignment, offset));
     }
-    assert_eq!(assignment.pauses(), (vec![ID], vec![]));
+    assert_eq!(assignment.pauses(&part()), (vec![ID], vec![]));
     assignment.finish([&held], true);
     assert_eq!(assignment.position(ID), Some(last + 1));
-    assert_eq!(assignment.pauses(), (vec![], vec![ID]));
+    assert_eq!(assignment.pauses(&part()), (vec![], vec![ID]));
+}
+
+#[test]
+fn parts_have_their_own_partitions_and_fill_the_same_hands() {
+    let assignment = Assignment::new(2);
+    let elsewhere = PartitionId { topic: 1, ..ID };
+    assignment.assign(&[ID, elsewhere]);
+    assert_eq!(assignment.ids(&part()), [ID]);
+    assert_eq!(assignment.ids(&part_of(1)), [elsewhere]);
+
+    let waits = Read {
+        partition: elsewhere,
+        ..read(&assignment, 0, Some(at(10)))
+    };
+    assignment.admit(vec![waits], at(0));
+    assert_eq!(assignment.pauses(&part()), (vec![], vec![]));
+    assert_eq!(assignment.pauses(&part_of(1)), (vec![elsewhere], vec![]));
+    let (jobs, next) = assignment.due(&part(), at(10));
+    assert!(jobs.is_empty() && next.is_none(), "what waits is not this part's");
+
+    let here = ready(&assignment, 5);
+    let (due, _) = assignment.due(&part_of(1), at(10));
+    assert_eq!(due.len(), 1);
+    assert!(!assignment.may_read(), "what they read counts together");
+    let readers = [assignment.freed(), assignment.freed()];
+    done(&assignment, &here);
+    assert!(assignment.may_read());
+    for reader in readers {
+        assert!(reader.has_changed().unwrap(), "each of them is told");
+    }
 }

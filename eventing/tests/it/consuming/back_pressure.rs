@@ -9,17 +9,19 @@ use schemas::PaymentNo;
 use uuid::Uuid;
 
 use super::script::Script;
-use super::stage::{Joined, Stage, ordered};
+use super::stage::{Stage, ordered};
 use crate::support::proxy::Proxy;
 use crate::support::{events, eventually, metrics};
 
 /// What brokers allow at least; it is also how long a member may leave its client alone.
 const PATIENCE: Duration = Duration::from_secs(6);
+/// Of a member: for the payments, and for the tiers.
+const CLIENTS: usize = 2;
 const EVENTS: usize = 1_500;
 const UUIDS_PER_EVENT: usize = 4_000;
 const EVENT_BYTES: usize = UUIDS_PER_EVENT * 16;
-/// What may be read ahead: 60 records in hand with what is taken in at once, the 32 MiB that Kafka's client fetches ahead by itself,
-/// and a fetch that is on its way.
+/// What may be read ahead: 60 records in hand with what is taken in at once, the 32 MiB that Kafka's clients fetch ahead by
+/// themselves, and a fetch that is on its way.
 const MAX_AHEAD_BYTES: usize = 56 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,7 +46,7 @@ async fn a_handler_that_stands_still_costs_bounded_memory_and_no_membership() {
     let member = stage.start_with(script.clone(), resources);
     eventually("the handler stands still", async || !script.calls().is_empty()).await;
     let joined_as = members(&stage).await;
-    assert_eq!(joined_as.len(), 1);
+    assert_eq!(joined_as.len(), CLIENTS);
 
     // Twice as long as a broker waits for a member, and until nothing is read any more.
     let mut read = 0;
@@ -104,11 +106,11 @@ async fn a_member_whose_hands_are_full_still_hears_of_one_that_joins_and_gives_i
     // Not events: those that the first one has begun, and what is in a batch with them, wait for it wherever they are read.
     eventually("the one that joined has partitions", async || {
         let joined = stage.joined().await;
-        joined.len() == 2 && joined.iter().all(Joined::has_partitions)
+        joined.len() == 2 * CLIENTS && joined.iter().all(|client| !client.partitions.is_empty())
     })
     .await;
     let both = members(&stage).await;
-    assert_eq!(both.len(), 2);
+    assert_eq!(both.len(), 2 * CLIENTS);
     assert!(
         both.is_superset(&joined_as),
         "the one whose hands are full is still the same member"
@@ -149,7 +151,7 @@ async fn send_large(stage: &Stage) {
     }
 }
 
-/// Under which names the group's members are known to the broker: one that was thrown out and came back has another.
+/// Under which names the clients of the group's members are known to the broker: one that was thrown out and came back has another.
 async fn members(stage: &Stage) -> BTreeSet<String> {
     let joined = stage.joined().await;
     joined.into_iter().map(|member| member.id).collect()

@@ -18,5 +18,6 @@ mod poison;
 mod process;
 mod retry;
 pub(crate) mod script;
+mod spread;
 pub(crate) mod stage;
 mod unordered;

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Buf as _;
 use eventing::consumer::{Consumer, ConsumerError, ConsumerGroup, Handler, Resources};
 use eventing::headers::{CloudEvent, RecordHeaders};
 use eventing::{Clock, Condition, KafkaSettings, SchemaRegistry};
 use jiff::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::groups::GroupInfo;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use schemas::catalogue::PAYMENTS;
 use schemas::payment::PaymentEvent;
@@ -52,24 +55,39 @@ pub(crate) fn unordered() -> ConsumerGroup {
         .handler_deadline(Duration::from_secs(5))
 }
 
-/// A member of a group, as the broker knows it.
+/// A client of a group's member, as the broker knows it. A member is a client for each domain topic, and one for the retry tiers.
 pub(crate) struct Joined {
     /// Its name; one that was thrown out and came back has another.
     pub(crate) id: String,
-    /// Its partitions in Kafka's own form: a version, how many topics, and for each its name and its partitions.
-    assignment: Vec<u8>,
+    /// What it calls itself.
+    pub(crate) client_id: String,
+    /// Its partitions by their topics' names on the cluster.
+    pub(crate) partitions: Vec<(String, i32)>,
 }
 
 impl Joined {
-    pub(crate) fn has_partitions(&self) -> bool {
-        self.assignment.get(2..6).is_some_and(|topics| topics != [0; 4])
-    }
-
     /// Whether it has partitions of this topic.
     pub(crate) fn has(&self, physical_topic: &str) -> bool {
-        let mut names = self.assignment.windows(physical_topic.len());
-        names.any(|name| name == physical_topic.as_bytes())
+        self.partitions.iter().any(|(topic, _)| topic == physical_topic)
     }
+}
+
+/// Reads partitions in Kafka's own form: a version, how many topics, and for each its name and its partitions.
+fn partitions(mut assignment: &[u8]) -> Vec<(String, i32)> {
+    let bytes = &mut assignment;
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    bytes.advance(2);
+    let mut partitions = Vec::new();
+    for _ in 0..bytes.get_i32() {
+        let length = usize::try_from(bytes.get_i16()).unwrap();
+        let topic = String::from_utf8(bytes.copy_to_bytes(length).to_vec()).unwrap();
+        for _ in 0..bytes.get_i32() {
+            partitions.push((topic.clone(), bytes.get_i32()));
+        }
+    }
+    partitions
 }
 
 impl Stage {
@@ -84,7 +102,9 @@ impl Stage {
         .unwrap();
         let kafka = broker::settings();
         // Nor are old events deleted in reality.
-        broker::create_topic(&kafka, PAYMENTS.name, &[("retention.ms", "-1")]).await;
+        for topic in &group.topics {
+            broker::create_topic(&kafka, topic, &[("retention.ms", "-1")]).await;
+        }
         for tier in (1..).take(group.tiers.len()) {
             broker::create_topic(&kafka, &group.retry_topic(tier), &[]).await;
         }
@@ -153,19 +173,24 @@ impl Stage {
         .await;
     }
 
-    /// The members of the group.
+    /// The clients of the group's members.
     pub(crate) async fn joined(&self) -> Vec<Joined> {
         let kafka = self.kafka.clone();
         let group = kafka.topic(&self.group.name).into_owned();
         let joined = tokio::task::spawn_blocking(move || {
             let client: BaseConsumer = kafka.client("test-groups").create().unwrap();
-            let groups = client
-                .fetch_group_list(Some(&group), Duration::from_secs(20))
-                .unwrap();
-            let members = groups.groups()[0].members().iter();
+            let groups = loop {
+                match client.fetch_group_list(Some(&group), Duration::from_secs(20)) {
+                    // A broker that has only just started.
+                    Err(KafkaError::GroupListFetch(RDKafkaErrorCode::CoordinatorLoadInProgress)) => {}
+                    groups => break groups.unwrap(),
+                }
+            };
+            let members = groups.groups().iter().flat_map(GroupInfo::members);
             let joined = members.map(|member| Joined {
                 id: member.id().to_owned(),
-                assignment: member.assignment().unwrap_or_default().to_vec(),
+                client_id: member.client_id().to_owned(),
+                partitions: partitions(member.assignment().unwrap_or_default()),
             });
             joined.collect()
         });

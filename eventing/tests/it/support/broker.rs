@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{DEADLINE, address};
 
 const PARTITIONS: i32 = 3;
-const PARTITION_COUNT: usize = PARTITIONS as usize;
+pub(crate) const PARTITION_COUNT: usize = PARTITIONS as usize;
 
 /// A record as it lies on a topic.
 #[derive(Clone, Debug)]
