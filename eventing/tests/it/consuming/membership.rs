@@ -135,7 +135,7 @@ async fn a_member_reads_no_more_than_it_may_have_in_hand_while_its_handler_is_sl
 /// Kafka's client remembers what it was told to pause, also when the partition has gone away and come back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tier_that_goes_to_another_member_while_it_waits_and_comes_back_is_read_again() {
-    let stage = Stage::new(ordered().tiers([Duration::from_secs(15)])).await;
+    let stage = Stage::new(ordered().tiers([Duration::from_secs(30)])).await;
     // On every partition of the tier, and fewer than open a breaker.
     let payments: Vec<_> = (0..15).map(|_| PaymentNo::generate()).collect();
     let script = Script::default();
