@@ -13,9 +13,10 @@ use crate::report::{Report, Row};
 use crate::stand::Stand;
 
 const PREFIX: &str = "soak.";
-/// Rows of one transaction, and how many may wait: enough that the relay never does.
-const CHUNK: u64 = 2_000;
-const BACKLOG: u64 = 40_000;
+/// Rows of one transaction, and how many may wait before the next: enough that the relay never does, though to count what it has
+/// published takes longer than to publish 10,000.
+const CHUNK: u64 = 40_000;
+const BACKLOG: u64 = 80_000;
 /// How many different rows there are; they come round again.
 const STAGED: u64 = 400_000;
 
