@@ -177,6 +177,13 @@ async fn a_batch_of_a_thousand_costs_a_handful_of_statements() {
         *costliest <= 5,
         "up to {largest} rows cost up to {costliest} statements"
     );
+    // With the look-ups before the transactions: none of it is done for each record.
+    let all = proxy.statements();
+    assert!(
+        all < payments.len() / 4,
+        "{} events cost {all} statements",
+        payments.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

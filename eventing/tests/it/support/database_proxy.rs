@@ -1,4 +1,4 @@
-//! A TCP proxy in front of PostgreSQL. It counts the statements of transactions, and can take the answer to a commit away.
+//! A TCP proxy in front of PostgreSQL. It counts statements, all and those of each transaction, and can take the answer to a commit away.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,6 +20,8 @@ pub(crate) struct DatabaseProxy {
 
 #[derive(Default)]
 struct Link {
+    /// How many statements there were in all.
+    statements: AtomicUsize,
     /// How many statements each transaction had that was committed.
     committed: Mutex<Vec<usize>>,
     /// The next commit gets to the server, and its answer does not come back.
@@ -64,6 +66,11 @@ impl DatabaseProxy {
     /// Lets the next commit get to the server, and cuts the connection before its answer.
     pub(crate) fn cut_at_commit(&self) {
         self.link.cut_at_commit.store(true, Ordering::SeqCst);
+    }
+
+    /// How many statements there were in all.
+    pub(crate) fn statements(&self) -> usize {
+        self.link.statements.load(Ordering::SeqCst)
     }
 
     /// How many statements each transaction had that was committed, with its begin and its commit.
@@ -127,6 +134,7 @@ impl Link {
             // A simple query, or the execution of a prepared one.
             if matches!(kind, b'Q' | b'E') {
                 statements += 1;
+                self.statements.fetch_add(1, Ordering::SeqCst);
             }
             let commits = simple(b"COMMIT");
             if commits {
