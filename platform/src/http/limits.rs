@@ -59,7 +59,7 @@ pub(super) async fn bound_time(State(limits): State<Limits>, request: Request, n
         })
 }
 
-/// A body that says it is too large is not read at all, and one that does not say so is read up to the bound.
+/// A body that says it is too large is not kept at all, and one that does not say so is kept up to the bound.
 pub(super) async fn bound_body(State(limits): State<Limits>, request: Request, next: Next) -> Response {
     let announced = request
         .headers()

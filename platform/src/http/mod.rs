@@ -6,6 +6,7 @@ mod limits;
 pub mod operations;
 mod problems;
 mod server;
+mod unread;
 
 pub use extract::{Json, Path, Query, RawBody};
 pub(crate) use operations::Internal;
@@ -17,8 +18,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::Limits;
 
-/// Puts around a service's routes what every request goes through, outermost first: trace and metrics, problems for
-/// whatever is refused, the bound on concurrency, the deadline, the bound on the body, and panics.
+/// Puts around a service's routes what every request goes through, outermost first: an id, what nobody reads of the body,
+/// trace and metrics, problems for whatever is refused, the bound on concurrency, the deadline, the bound on the body, and
+/// panics.
 pub fn guard(routes: Router, limits: Limits) -> Router {
     routes
         .layer(CatchPanicLayer::custom(problems::panicked))
@@ -30,5 +32,6 @@ pub fn guard(routes: Router, limits: Limits) -> Router {
         ))
         .layer(from_fn(problems::refusals))
         .layer(from_fn(layers::observe))
+        .layer(from_fn(unread::discard))
         .layer(from_fn(layers::request_id))
 }
