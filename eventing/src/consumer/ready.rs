@@ -106,21 +106,28 @@ impl<H: Handler> Runtime<H> {
 
     /// Whose turn it will be, if everything before it in the batch is applied. Looked up without a lock, so that `prepare` runs
     /// for an event only that will most likely be applied.
+    ///
+    /// What a newcomer gets wrong: an event that is there twice in the batch is no duplicate yet. The first one may fail, and then
+    /// the second one, which may be a replay for which somebody waits, has its turn; the transaction knows.
     async fn expected_turns(&self, items: &[Item<'_, H>]) -> Result<Vec<Turn>, Failure> {
         let keys = keys(items);
         let last = bounded(watermarks::last_of(&self.pool, &self.group.name, &keys)).await?;
-        let mut expected: HashMap<(&str, &str), i64> = keys.into_iter().zip(last).collect();
+        let applied: HashMap<(&str, &str), i64> = keys.into_iter().zip(last).collect();
+        let mut expected = applied.clone();
         let mut turns = Vec::with_capacity(items.len());
         for item in items {
             let place = item.delivery.as_ref().and_then(|delivery| {
-                let last = expected.get_mut(&key(delivery))?;
-                Some((delivery.sequence, last))
+                let key = key(delivery);
+                Some((delivery.sequence, applied.get(&key)?, expected.get_mut(&key)?))
             });
-            let Some((sequence, last)) = place else {
+            let Some((sequence, applied, last)) = place else {
                 turns.push(Turn::Later);
                 continue;
             };
-            let turn = Turn::of(sequence, *last);
+            let turn = match Turn::of(sequence, *last) {
+                Turn::Past if sequence > *applied => Turn::Later,
+                turn => turn,
+            };
             if turn == Turn::Now && !matches!(item.ready, Ready::Failed(_)) {
                 *last = sequence;
             }

@@ -71,6 +71,24 @@ async fn a_dead_event_holds_back_its_own_key_only() {
     member.stop().await;
 }
 
+/// The second one may be a replay, and whoever sent it has to learn whether it was applied.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_twice_in_a_batch_is_no_duplicate_when_the_first_one_fails() {
+    let stage = Stage::new(ordered().workers(1)).await;
+    let payment_no = PaymentNo::generate();
+    let script = Script::default();
+    script.on(&payment_no, 2, &[Act::Dead]);
+    let second = events::payment(payment_no, 2);
+    stage
+        .send_all(&[events::payment(payment_no, 1), second.clone(), second])
+        .await;
+    // The first batch takes up one event, the second one both of the others.
+    let member = stage.start(script);
+    stage.until_applied(payment_no, &[1, 2]).await;
+    assert_eq!(stage.letters(1).await.len(), 1);
+    member.stop().await;
+}
+
 /// The moment in which an event is unblocked is the one in which a newer one must not overtake those that are parked.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_overtakes_what_is_parked_while_it_is_unblocked() {
