@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rdkafka::ClientConfig;
+use rdkafka::types::RDKafkaErrorCode;
 use serde::Deserialize;
 
 /// The largest record (value and headers) that a producer accepts unless configured otherwise: the brokers' own default.
@@ -91,6 +92,24 @@ impl KafkaSettings {
             .set("partitioner", "murmur2_random")
             .set("message.max.bytes", self.max_record_bytes.to_string());
         config
+    }
+}
+
+/// Whether a record that is reported as delivered is on its topic, given the offset that the report names.
+///
+/// What a newcomer gets wrong: to take every report of success for an acknowledgement. When a batch was acknowledged and the
+/// one before it on its partition was not, librdkafka reports that one as delivered, too (`rd_kafka_dr_implicit_ack` in
+/// `rdkafka_broker.c`), because a broker takes an idempotent producer's batches in their sequence only. But a broker that the
+/// producer has not met yet, or that has forgotten it, takes whatever comes first; so when a partition changes its leader, the
+/// earlier batch may be nowhere. Such a report names no offset.
+///
+/// # Errors
+/// Without an offset: the record has to be sent again. It may be there twice afterwards.
+pub(crate) fn is_there(offset: i64) -> Result<(), RDKafkaErrorCode> {
+    if offset >= 0 {
+        Ok(())
+    } else {
+        Err(RDKafkaErrorCode::GaplessGuarantee)
     }
 }
 

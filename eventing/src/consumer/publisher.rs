@@ -7,6 +7,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use super::holds::{Step, Stopped};
 use crate::KafkaSettings;
 use crate::headers::RecordHeaders;
+use crate::kafka::is_there;
 
 /// How long an acknowledgement may take before it is said that Kafka does not answer.
 const SLOW: Duration = Duration::from_secs(2);
@@ -87,7 +88,7 @@ impl Publisher {
             tokio::select! {
                 delivered = &mut delivery => {
                     return Ok(match delivered {
-                        Ok(Ok(_)) => Ok(()),
+                        Ok(Ok(written)) => is_there(written.offset).map_err(KafkaError::MessageProduction),
                         Ok(Err((error, _))) => Err(error),
                         Err(_) => Err(KafkaError::Canceled),
                     });

@@ -21,6 +21,7 @@ use crate::consumer::watermarks::{self, Aggregate};
 use crate::consumer::{ConsumerGroup, Ordering, Replay, Resources, parked};
 use crate::crash_point;
 use crate::hold::Hold;
+use crate::kafka::is_there;
 
 /// The most letters that are sent or discarded before that is written down.
 const BATCH: usize = 1_000;
@@ -179,7 +180,10 @@ impl Worker<'_> {
             record.payload = letter.record.payload.as_deref();
             Some(async move {
                 let sent = producer.send(record, Timeout::After(SEND_DEADLINE)).await;
-                (*id, sent.map(drop).map_err(|(error, _)| error))
+                let sent = sent
+                    .map_err(|(error, _)| error)
+                    .and_then(|written| is_there(written.offset).map_err(KafkaError::MessageProduction));
+                (*id, sent)
             })
         });
         let outcomes = join_all(sending).await;

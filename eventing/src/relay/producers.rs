@@ -14,9 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
-use rdkafka::{ClientConfig, ClientContext};
+use rdkafka::{ClientConfig, ClientContext, Message as _};
 use tokio::sync::{Notify, RwLock};
 
+use crate::kafka::is_there;
 use crate::outbox::{LANES, Lane};
 
 /// An opaque is a row's index in its batch, and above these bits its lane.
@@ -175,10 +176,10 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
-        let error = result
-            .as_ref()
-            .err()
-            .map(|(error, _)| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown));
+        let error = match result {
+            Ok(message) => is_there(message.offset()).err(),
+            Err((error, _)) => Some(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
+        };
         let index = opaque & ((1 << INDEX_BITS) - 1);
         if let Some(pending) = self.0.lanes.get(opaque >> INDEX_BITS) {
             pending.reports().push((index, error));
@@ -195,4 +196,53 @@ impl std::fmt::Debug for Producers {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::BaseRecord;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::KafkaSettings;
+
+    /// The first of two batches that are under way at once meets a broker that does not lead the partition; the second one is
+    /// taken. librdkafka reports both as delivered, and only the second one is there.
+    #[tokio::test]
+    async fn a_record_that_a_later_one_vouches_for_is_not_published() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("events", 1, 1).unwrap();
+        cluster
+            .broker_round_trip_time(1, Duration::from_millis(200))
+            .unwrap();
+        let errors = [
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+        ];
+        cluster.request_errors(RDKafkaApiKey::Produce, &errors);
+
+        let mut config = KafkaSettings::new(cluster.bootstrap_servers()).producer("test");
+        // So that two records are two batches.
+        config.set("batch.num.messages", "1");
+        let producer = Producers::new(config).shared().unwrap();
+        let lane = Lane::all().next().unwrap();
+        let pending = producer.pending(lane);
+        pending.outstanding.store(2, Ordering::Release);
+        for index in 0..2 {
+            let record = BaseRecord::with_opaque_to("events", opaque(lane, index));
+            producer.client.send(record.key("key").payload("event")).unwrap();
+        }
+        while pending.outstanding.load(Ordering::Acquire) > 0 {
+            pending.settled.notified().await;
+        }
+        let mut reports = pending.reports().clone();
+        reports.sort_unstable_by_key(|(index, _)| *index);
+        assert_eq!(
+            reports,
+            [(0, Some(RDKafkaErrorCode::GaplessGuarantee)), (1, None)]
+        );
+    }
 }
