@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
@@ -34,8 +34,11 @@ pub(super) async fn discard(request: Request, next: Next) -> Response {
         })
     });
     let answer = next.run(request).await;
+    // Whom the deadline has passed for is not waited for any longer.
+    let is_late = answer.status() == StatusCode::GATEWAY_TIMEOUT;
     if let Ok(Returned { body, is_begun }) = returned.try_recv()
         && (is_begun || !waits_to_be_asked)
+        && !is_late
     {
         // Whoever sends on beyond the bounds loses the connection.
         let _ = tokio::time::timeout(DISCARD_WITHIN, read_away(body)).await;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::database::TestDatabase;
-use crate::greeter::Settings;
+use crate::greeter::{Greeter, Settings};
 use crate::support::{client, eventually};
 
 #[test]
@@ -123,7 +123,7 @@ async fn two_migrations_at_once_and_one_more_leave_one_database() {
 async fn a_service_serves_is_watched_and_ends_in_order() {
     let database = TestDatabase::create().await;
     let settings = Settings::new(&database.url())
-        .with("GREETING__PAUSE_MS", 300)
+        .with("GREETING__PAUSE_MS", 1_500)
         .with("TELEMETRY__LOG", "info");
     settings.migrate();
     let mut greeter = settings.serve();
@@ -148,7 +148,7 @@ async fn a_service_serves_is_watched_and_ends_in_order() {
 
     // A request in work is finished after the signal; what comes later finds nobody.
     let (in_work, ()) = tokio::join!(greeter.public("/api/v1/greetings/Bob"), async {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        until_in_work(&greeter).await;
         greeter.signal("-TERM");
     });
     assert!(in_work.is_success());
@@ -173,14 +173,7 @@ async fn a_second_signal_ends_it_at_once() {
     .unwrap();
     let mut waiting = tokio::task::JoinSet::new();
     waiting.spawn(async move { client().get(url).send().await.is_err() });
-    eventually("a request is in work", async || {
-        let metrics = greeter.operations("/metrics").await;
-        let active = "http_server_active_requests{http_request_method=\"GET\"} 2";
-        String::from_utf8_lossy(&metrics.body)
-            .contains(active)
-            .then_some(())
-    })
-    .await;
+    until_in_work(&greeter).await;
     greeter.signal("-TERM");
     eventually("it says that it shuts down", async || {
         greeter
@@ -197,4 +190,16 @@ async fn a_second_signal_ends_it_at_once() {
         "the request was cut off"
     );
     database.drop().await;
+}
+
+/// Waits until a request is in work beside the one that asks.
+async fn until_in_work(greeter: &Greeter) {
+    eventually("a request is in work", async || {
+        let metrics = greeter.operations("/metrics").await;
+        let active = "http_server_active_requests{http_request_method=\"GET\"} 2";
+        String::from_utf8_lossy(&metrics.body)
+            .contains(active)
+            .then_some(())
+    })
+    .await;
 }
