@@ -1,6 +1,7 @@
 //! `consume`: what consumer groups apply in a second, against the same writes without Kafka and promises.
 
 use anyhow::{Context as _, Result};
+use clap::builder::PossibleValuesParser;
 use eventing::KafkaSettings;
 use eventing::consumer::ConsumerGroup;
 use schemas::catalogue::PAYMENTS;
@@ -11,6 +12,7 @@ use crate::child::Child;
 use crate::load::{events, tables};
 use crate::report::{Report, Row, Target};
 use crate::stand::Stand;
+use crate::usage;
 
 /// The group's name.
 pub(crate) const GROUP: &str = "bench";
@@ -30,6 +32,9 @@ pub(crate) struct Arguments {
     /// How often everything is measured; the medians count.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Measures this kind of group only.
+    #[arg(long, value_parser = PossibleValuesParser::new(KINDS.map(|kind| kind.name)))]
+    only: Option<String>,
 }
 
 /// A kind of group, its ceiling, and what is asked of it.
@@ -76,39 +81,51 @@ impl Arguments {
         let mut report = Report::new("consume", settings);
         // Not counted: a broker that has just started compiles itself.
         group(stand, "collecting", self.rows, 0).await?;
-        for kind in &KINDS {
+        let chosen = |kind: &&Kind| self.only.as_ref().is_none_or(|only| only == kind.name);
+        for kind in KINDS.iter().filter(chosen) {
             let rows = if kind.name == "own-insert" {
                 self.own_insert_rows
             } else {
                 self.rows
             };
-            let (mut rates, mut ceilings) = (Vec::new(), Vec::new());
+            let (mut rates, mut ceilings, mut costs) = (Vec::new(), Vec::new(), Vec::new());
             for round in 1..=self.rounds {
                 let before = ceiling(stand, kind.ceiling, rows).await?;
-                rates.push(group(stand, kind.name, rows, round).await?);
+                let applied = group(stand, kind.name, rows, round).await?;
                 let after = ceiling(stand, kind.ceiling, rows).await?;
-                ceilings.push(f64::midpoint(before, after));
+                rates.push(applied.rate);
+                costs.push(applied.cost_us);
+                ceilings.push(f64::midpoint(before.rate, after.rate));
             }
             report.add(
                 Row::new(kind.what, "events/s", rates)
                     .ceilings(ceilings)
                     .target(Target::RatioAtLeast(kind.target)),
             );
+            report.add(Row::new("its process, and no database", "µs/event", costs));
         }
         Ok(report)
     }
 }
 
-/// Events a second that the tables take.
-async fn ceiling(stand: &Stand, kind: &str, rows: u64) -> Result<f64> {
+/// What a child has done.
+struct Applied {
+    /// Events a second.
+    rate: f64,
+    /// Processor time that its process took for each event.
+    cost_us: f64,
+}
+
+/// How fast the tables are.
+async fn ceiling(stand: &Stand, kind: &str, rows: u64) -> Result<Applied> {
     tables::make(&stand.pool).await?;
     stand.checkpoint().await?;
     let arguments = [("kind", kind.to_owned()), ("events", rows.to_string())];
-    rate(Child::start(stand, "tables", &arguments).await?, rows).await
+    applied(Child::start(stand, "tables", &arguments).await?, rows).await
 }
 
-/// Events a second that a group applies.
-async fn group(stand: &Stand, kind: &str, rows: u64, round: usize) -> Result<f64> {
+/// How fast a group is.
+async fn group(stand: &Stand, kind: &str, rows: u64, round: usize) -> Result<Applied> {
     tables::make(&stand.pool).await?;
     let mut kafka = KafkaSettings::new(&stand.brokers);
     kafka.topic_prefix = format!("{kind}-{round}.");
@@ -124,11 +141,11 @@ async fn group(stand: &Stand, kind: &str, rows: u64, round: usize) -> Result<f64
         ("events", rows.to_string()),
         ("prefix", kafka.topic_prefix),
     ];
-    let rate = rate(Child::start(stand, "group", &arguments).await?, rows).await?;
+    let applied = applied(Child::start(stand, "group", &arguments).await?, rows).await?;
     for topic in &topics {
         stand.delete_topic(topic).await?;
     }
-    Ok(rate)
+    Ok(applied)
 }
 
 /// What the group reads and writes, on the cluster.
@@ -139,10 +156,14 @@ pub(super) fn topics(kafka: &KafkaSettings) -> Vec<String> {
     names.map(|name| kafka.topic(&name).into_owned()).collect()
 }
 
-async fn rate(mut child: Child, rows: u64) -> Result<f64> {
+async fn applied(mut child: Child, rows: u64) -> Result<Applied> {
     child.go().await?;
     let found = child.found().await?;
+    let cost = usage::processor_seconds(child.pid()?)?;
     child.leave().await?;
     let seconds = found["seconds"].as_f64().context("the seconds it took")?;
-    Ok(rows as f64 / seconds)
+    Ok(Applied {
+        rate: rows as f64 / seconds,
+        cost_us: cost / rows as f64 * 1e6,
+    })
 }

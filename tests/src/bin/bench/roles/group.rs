@@ -123,19 +123,30 @@ impl Arguments {
             if asked.elapsed() > DONE_WITHIN {
                 bail!("{} of {} events were applied", progress.applied(), self.events);
             }
-            if progress.applied() < self.events {
+            if progress.applied() < self.events || works(pool).await? {
                 continue;
             }
-            // Applied is not yet committed.
+            let begun = progress.begun().context("nothing was applied")?.elapsed();
             let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count.as_str()))
                 .fetch_one(pool)
                 .await?;
             if u64::try_from(rows)? >= self.events {
-                let begun = progress.begun().context("nothing was applied")?;
-                return Ok(begun.elapsed().as_secs_f64());
+                return Ok(begun.as_secs_f64());
             }
         }
     }
+}
+
+/// Whether anyone's statement or transaction is under way: applied is not yet committed. Counting the rows takes longer than to ask.
+async fn works(pool: &PgPool) -> Result<bool> {
+    let works = sqlx::query_scalar(
+        "select exists (
+             select from pg_stat_activity
+             where datname = current_database() and backend_type = 'client backend'
+                 and state <> 'idle' and pid <> pg_backend_pid()
+         )",
+    );
+    Ok(works.fetch_one(pool).await?)
 }
 
 /// How far the handler has come. Repetitions count, so this says only when it is worth asking the database.
