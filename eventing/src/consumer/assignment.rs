@@ -3,9 +3,9 @@
 
 mod partition;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -43,7 +43,7 @@ pub(crate) struct Job {
     /// Tells this assignment of the partition from an earlier one.
     generation: u64,
     /// Cancelled when the partition goes to another member, or this one shuts down.
-    pub(crate) stop: CancellationToken,
+    pub(crate) stop: Arc<CancellationToken>,
     pub(crate) record: Record,
     /// What is in the record, if it was decoded when it was read.
     pub(crate) event: Option<Event>,
@@ -89,7 +89,7 @@ pub(crate) struct Assignment {
 
 #[derive(Debug, Default)]
 struct State {
-    partitions: HashMap<PartitionId, Partition>,
+    partitions: BTreeMap<PartitionId, Partition>,
     records: usize,
     bytes: usize,
     /// Since when too much is in hand, and nothing more is taken until it is half.
@@ -179,7 +179,7 @@ impl Assignment {
                 continue;
             };
             // What was read before the partition went away and came back is read again.
-            let current = partition.generation <= generation && !partition.stop.is_cancelled();
+            let current = partition.generation <= generation && !partition.is_stopped;
             if !current || !partition.tracker.start(record.place.offset) {
                 continue;
             }
@@ -218,16 +218,19 @@ impl Assignment {
         (jobs, next)
     }
 
-    /// A worker takes a job up. `false` when its partition went away meanwhile.
-    pub(crate) fn begin(&self, job: &Job) -> bool {
+    /// A worker takes jobs up. `false` for those whose partition went away meanwhile.
+    pub(crate) fn begin<'j>(&self, jobs: impl IntoIterator<Item = &'j Job>) -> Vec<bool> {
         let mut state = self.state();
-        let begins = state
-            .current(job)
-            .is_some_and(|partition| partition.begin(job.record.place.offset));
-        if !begins {
-            self.let_go(&mut state, job);
-        }
-        begins
+        let begin = |job: &Job| {
+            let begins = state
+                .current(job)
+                .is_some_and(|partition| partition.begin(job.record.place.offset));
+            if !begins {
+                self.let_go(&mut state, job);
+            }
+            begins
+        };
+        jobs.into_iter().map(begin).collect()
     }
 
     /// A worker is done with jobs that it began; `completed` when their records need never be read again.

@@ -101,7 +101,7 @@ impl Envelope {
             return Err(EnvelopeError::Foreign);
         }
         let envelope = Self::from_headers(headers)?;
-        if topics.contains(&envelope.origin.topic) {
+        if topics.iter().any(|topic| *topic == envelope.origin.topic) {
             Ok(envelope)
         } else {
             Err(EnvelopeError::Foreign)
@@ -130,7 +130,8 @@ impl Envelope {
                 topic: headers
                     .text(TOPIC)
                     .ok_or(EnvelopeError::Missing(TOPIC))?
-                    .to_owned(),
+                    .to_owned()
+                    .into(),
                 partition: required(headers, PARTITION)?,
                 offset: required(headers, OFFSET)?,
             },
@@ -212,7 +213,7 @@ impl Envelope {
             Some(value) => headers.set(name, value),
             None => headers.remove(name),
         };
-        set(TOPIC, Some(self.origin.topic.clone()));
+        set(TOPIC, Some(self.origin.topic.to_string()));
         set(PARTITION, Some(self.origin.partition.to_string()));
         set(OFFSET, Some(self.origin.offset.to_string()));
         set(TIMESTAMP, Some(self.recorded_at.to_string()));
@@ -321,7 +322,7 @@ mod tests {
         pretended.push(TOPIC, "elsewhere");
         let envelope = read(&record(0, pretended.clone())).unwrap();
         assert_eq!(
-            (envelope.attempts, envelope.origin.topic.as_str()),
+            (envelope.attempts, &*envelope.origin.topic),
             (0, "payments.payment.v1")
         );
         let written = envelope

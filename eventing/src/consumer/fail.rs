@@ -92,7 +92,7 @@ impl<H: Handler> Runtime<H> {
         stop: &CancellationToken,
     ) -> Result<(), Stopped> {
         let topic = &envelope.origin.topic;
-        if self.group.ordering != Ordering::PerKey || !self.group.topics.contains(topic) {
+        if self.group.ordering != Ordering::PerKey || !self.group.topics.iter().any(|read| read == topic) {
             return Ok(());
         }
         let Some((key, sequence)) = blocks::turn_of(record, topic, &self.registry).await else {

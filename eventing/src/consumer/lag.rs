@@ -94,7 +94,7 @@ impl Lag {
             let from = position(&id).or(starts.get(&id).copied())?;
             let topic = self.subscription.topic(id)?;
             let records = u64::try_from(end - from).unwrap_or(0);
-            Some(((topic.name.clone(), id.partition), records))
+            Some(((topic.name.to_string(), id.partition), records))
         });
         Ok(lag.collect())
     }

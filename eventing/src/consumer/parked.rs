@@ -55,7 +55,7 @@ pub(crate) async fn next(pool: &PgPool, aggregate: &Aggregate<'_>) -> Result<Opt
     let headers = RecordHeaders::from_bytes(row.headers.as_deref().unwrap_or_default());
     let record = Record {
         place: record::Place {
-            topic,
+            topic: topic.into(),
             partition,
             offset,
         },

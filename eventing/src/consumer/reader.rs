@@ -218,7 +218,7 @@ impl Reader {
     fn copy(&self, message: &BorrowedMessage<'_>) -> Option<Read> {
         let partition = self.subscription.id(message.topic(), message.partition())?;
         let topic = self.subscription.topic(partition)?;
-        let record = Record::copy(message, &topic.name, topic.tier);
+        let record = Record::copy(message, topic.name.clone(), topic.tier);
         Some(Read {
             partition,
             event: None,
@@ -242,14 +242,11 @@ impl Reader {
 
     /// One key goes to one worker, whichever of the group's topics its records come from.
     fn dispatch(&self, job: Job) {
-        let mut hasher = DefaultHasher::new();
-        match &job.record.key {
-            Some(key) => key.hash(&mut hasher),
-            None => job.record.place.offset.hash(&mut hasher),
-        }
-        let workers = self.workers.len() as u64;
-        let worker = usize::try_from(hasher.finish() % workers).unwrap_or_default();
-        if let Some(worker) = self.workers.get(worker) {
+        let worker = match self.workers.as_slice() {
+            [only] => Some(only),
+            workers => workers.get(share(&job.record, workers.len())),
+        };
+        if let Some(worker) = worker {
             // A worker ends after this reader only.
             let _ = worker.send(job);
         }
@@ -282,6 +279,16 @@ impl Reader {
             tracing::warn!(%error, "positions could not be stored; their records may be read again");
         }
     }
+}
+
+/// Which of so many workers has a record's key.
+fn share(record: &Record, workers: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    match &record.key {
+        Some(key) => key.hash(&mut hasher),
+        None => record.place.offset.hash(&mut hasher),
+    }
+    usize::try_from(hasher.finish() % workers as u64).unwrap_or_default()
 }
 
 /// When a record of a retry tier is due. One whose header cannot be read is due now: it is dead-lettered for that.

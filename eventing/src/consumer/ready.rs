@@ -82,7 +82,7 @@ impl<H: Handler> Runtime<H> {
         match decoded {
             Ok(event) => {
                 item.delivery = Some(Delivery {
-                    topic: topic.clone(),
+                    topic: topic.to_string(),
                     partition: envelope.origin.partition,
                     offset: envelope.origin.offset,
                     recorded_at: envelope.recorded_at,

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use rdkafka::Message as _;
 use rdkafka::message::BorrowedMessage;
@@ -18,10 +20,13 @@ pub(crate) struct Record {
     pub(crate) headers: Headers,
 }
 
+/// Borrowed from the catalogue, if it has the topic: every record has its name.
+pub(crate) type TopicName = Cow<'static, str>;
+
 /// Where a record is: a topic by its name in the catalogue, and the place in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
-    pub(crate) topic: String,
+    pub(crate) topic: TopicName,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
 }
@@ -41,7 +46,7 @@ pub(crate) struct Headers {
 
 impl Record {
     /// Copies a record that was read from `topic` of the catalogue.
-    pub(crate) fn copy(message: &BorrowedMessage<'_>, topic: &str, tier: u32) -> Self {
+    pub(crate) fn copy(message: &BorrowedMessage<'_>, topic: impl Into<TopicName>, tier: u32) -> Self {
         let headers = match RecordHeaders::from_kafka(message.headers()) {
             Ok(readable) => Headers {
                 readable,
@@ -54,7 +59,7 @@ impl Record {
         };
         Self {
             place: Place {
-                topic: topic.to_owned(),
+                topic: topic.into(),
                 partition: message.partition(),
                 offset: message.offset(),
             },

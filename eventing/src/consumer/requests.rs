@@ -72,7 +72,7 @@ impl<H: Handler> Runtime<H> {
     fn missing(&self, Request { source, .. }: &Request) -> Record {
         Record {
             place: Place {
-                topic: source.topic.clone(),
+                topic: source.topic.clone().into(),
                 partition: source.partition,
                 offset: source.offset,
             },

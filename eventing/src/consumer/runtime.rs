@@ -222,10 +222,10 @@ fn span(record: &Record, group: &str) -> tracing::Span {
     let span = tracing::info_span!(
         "process",
         otel.kind = "consumer",
-        otel.name = format!("process {}", record.place.topic),
+        otel.name = %format_args!("process {}", record.place.topic),
         messaging.system = "kafka",
         messaging.operation.type = "process",
-        messaging.destination.name = record.place.topic,
+        messaging.destination.name = &*record.place.topic,
         messaging.destination.partition.id = record.place.partition,
         messaging.kafka.offset = record.place.offset,
         messaging.consumer.group.name = group,

@@ -3,9 +3,11 @@ use std::ops::Range;
 
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use schemas::catalogue;
 
 use super::assignment::PartitionId;
 use super::group::ConsumerGroup;
+use super::record::TopicName;
 use crate::KafkaSettings;
 
 /// The topics that a group reads: its domain topics, and its own retry tiers.
@@ -20,7 +22,7 @@ pub(crate) struct Subscription {
 #[derive(Debug)]
 pub(crate) struct Topic {
     /// In the catalogue.
-    pub(crate) name: String,
+    pub(crate) name: TopicName,
     /// On the cluster.
     pub(crate) physical: String,
     /// 0 for a domain topic.
@@ -45,11 +47,14 @@ impl Part {
 
 impl Subscription {
     pub(crate) fn new(group: &ConsumerGroup, kafka: &KafkaSettings) -> Self {
-        let domain = group.topics.iter().map(|name| (name.clone(), 0));
+        let domain = group.topics.iter().map(|name| {
+            let known = catalogue::topic(name).map(|topic| TopicName::Borrowed(topic.name));
+            (known.unwrap_or_else(|| name.clone().into()), 0)
+        });
         let tiers = (1_u32..)
             .take(group.tiers.len())
-            .map(|tier| (group.retry_topic(tier), tier));
-        let topic = |(name, tier): (String, u32)| Topic {
+            .map(|tier| (group.retry_topic(tier).into(), tier));
+        let topic = |(name, tier): (TopicName, u32)| Topic {
             physical: kafka.topic(&name).into_owned(),
             name,
             tier,
@@ -74,7 +79,7 @@ impl Subscription {
         let mut parts: Vec<Part> = domain
             .map(|(index, topic)| Part {
                 topics: index..index + 1,
-                name: topic.name.clone(),
+                name: topic.name.to_string(),
                 is_tiers: false,
             })
             .collect();

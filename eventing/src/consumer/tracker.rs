@@ -28,14 +28,31 @@ impl Tracker {
 
     /// A record is done, and need never be read again.
     pub(crate) fn complete(&mut self, offset: i64) {
-        let found = self.in_work.binary_search_by_key(&offset, |entry| entry.offset);
-        let Some(entry) = found.ok().and_then(|index| self.in_work.get_mut(index)) else {
+        let Some(entry) = self
+            .index_of(offset)
+            .and_then(|index| self.in_work.get_mut(index))
+        else {
             return;
         };
         entry.done = true;
         while let Some(first) = self.in_work.pop_front_if(|first| first.done) {
             self.position = Some(first.offset + 1);
         }
+    }
+
+    fn index_of(&self, offset: i64) -> Option<usize> {
+        // Where it is if there are no holes before it, as there mostly are none.
+        let dense = usize::try_from(offset - self.in_work.front()?.offset).ok()?;
+        if self
+            .in_work
+            .get(dense)
+            .is_some_and(|entry| entry.offset == offset)
+        {
+            return Some(dense);
+        }
+        self.in_work
+            .binary_search_by_key(&offset, |entry| entry.offset)
+            .ok()
     }
 
     /// The offset to commit: all records below it are done. None while no record is.

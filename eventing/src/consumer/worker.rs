@@ -20,13 +20,16 @@ pub(crate) async fn work<H: Handler>(
     mut jobs: UnboundedReceiver<Job>,
 ) {
     let mut size = Size::up_to(runtime.group.batch);
-    let mut waiting = Vec::new();
+    // Both are large, and come anew with each batch.
+    let (mut waiting, mut begun) = (Vec::new(), Vec::new());
     while jobs.recv_many(&mut waiting, size.records).await > 0 {
-        let begun = waiting.drain(..).filter_map(|job| Begun::new(&assignment, job));
-        let begun: Vec<Begun<'_>> = begun.collect();
+        let begins = assignment.begin(&waiting);
+        let taken = waiting.drain(..).zip(begins).filter(|(_, begins)| *begins);
+        begun.extend(taken.map(|(job, _)| Begun::new(&assignment, job)));
         let started = Instant::now();
         runtime.process(&begun).await;
         size.learn(begun.len(), started.elapsed());
+        begun.clear();
     }
 }
 
@@ -63,13 +66,13 @@ pub(crate) struct Begun<'a> {
 }
 
 impl<'a> Begun<'a> {
-    fn new(assignment: &'a Assignment, mut job: Job) -> Option<Self> {
-        assignment.begin(&job).then(|| Self {
+    fn new(assignment: &'a Assignment, mut job: Job) -> Self {
+        Self {
             assignment,
             event: Mutex::new(job.event.take()),
             job,
             finished: AtomicBool::new(false),
-        })
+        }
     }
 
     pub(crate) fn record(&self) -> &Record {

@@ -108,7 +108,7 @@ impl Reader {
             match self.consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => {
                     let offset = message.offset();
-                    let record = Record::copy(&message, &self.topic, 0);
+                    let record = Record::copy(&message, self.topic.clone(), 0);
                     self.at = Some(LetterId {
                         partition: id.partition,
                         offset: offset + 1,

@@ -68,7 +68,7 @@ impl Letter {
     /// Where its event stands: as the event says, and if it cannot be decoded, as its headers do. None when it has no such
     /// place, and hence holds nothing back.
     pub(crate) async fn turn(&self, registry: &SchemaRegistry) -> Option<Turn> {
-        let topic = self.envelope.as_ref()?.origin.topic.clone();
+        let topic = self.envelope.as_ref()?.origin.topic.to_string();
         if let Ok(event) = self.event(registry).await {
             return Some(Turn {
                 topic,

@@ -189,7 +189,7 @@ async fn trial(
         }
         return Ok(None);
     }
-    let mut delivery = Delivery::sample(envelope.origin.topic.clone(), event);
+    let mut delivery = Delivery::sample(&*envelope.origin.topic, event);
     delivery.partition = envelope.origin.partition;
     delivery.offset = envelope.origin.offset;
     delivery.recorded_at = envelope.recorded_at;

@@ -135,7 +135,7 @@ fn read_all(
             Some(Ok(message)) => {
                 if open.contains(&message.partition())
                     && sender
-                        .blocking_send(Ok(Record::copy(&message, topic, 0)))
+                        .blocking_send(Ok(Record::copy(&message, topic.to_owned(), 0)))
                         .is_err()
                 {
                     return Ok(());
@@ -170,7 +170,7 @@ fn read_one(kafka: &KafkaSettings, topic: &str, partition: i32, offset: i64) -> 
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
                 let found = message.offset() == offset;
-                return Ok(found.then(|| Record::copy(&message, topic, 0)));
+                return Ok(found.then(|| Record::copy(&message, topic.to_owned(), 0)));
             }
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
             Some(Err(error)) if is_fatal(&error) => return Err(error),

@@ -15,18 +15,19 @@ pub use cloud_event::{CloudEvent, CloudEventError};
 /// `traceparent`: the context in which the event was created (W3C Trace Context).
 pub const TRACEPARENT: &str = "traceparent";
 
-/// Room for a name and a value as ours are.
-const USUAL_BYTES: usize = 48;
+/// Room for a name and a value as ours are, with their lengths.
+const USUAL_BYTES: usize = 64;
+
+/// Says in place of a value's length that there is no value, which is something else than an empty one.
+const NO_VALUE: usize = usize::MAX;
 
 /// The headers of one record, in their order. A name may occur more than once.
 ///
 /// All of them lie in one piece, because every record that is read has some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordHeaders {
-    /// Name and value of each.
+    /// The lengths of name and value of each, the name, and the value.
     bytes: Vec<u8>,
-    /// Where in the bytes the name of each ends, and its value, if it has one.
-    ends: Vec<(usize, Option<usize>)>,
 }
 
 /// Why headers cannot be read.
@@ -87,30 +88,28 @@ impl RecordHeaders {
             .map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
     }
 
-    /// How many bytes their names and values have.
+    /// How much memory they take.
     pub(crate) fn byte_count(&self) -> usize {
         self.bytes.len()
     }
 
     fn raw(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let part = |from, to| self.bytes.get(from..to).unwrap_or_default();
-        let mut start = 0;
-        self.ends.iter().map(move |(name_end, value_end)| {
-            let name = part(start, *name_end);
-            let value = value_end.map(|end| part(*name_end, end));
-            start = value_end.unwrap_or(*name_end);
-            (name, value)
+        let mut rest = self.bytes.as_slice();
+        std::iter::from_fn(move || {
+            let name_length = take_length(&mut rest)?;
+            let value_length = take_length(&mut rest)?;
+            let name = rest.split_off(..name_length)?;
+            let value = (value_length != NO_VALUE).then(|| rest.split_off(..value_length));
+            Some((name, value.flatten()))
         })
     }
 
     fn append(&mut self, name: &str, value: Option<&[u8]>) {
+        let value_length = value.map_or(NO_VALUE, <[u8]>::len);
+        self.bytes.extend_from_slice(&name.len().to_ne_bytes());
+        self.bytes.extend_from_slice(&value_length.to_ne_bytes());
         self.bytes.extend_from_slice(name.as_bytes());
-        let name_end = self.bytes.len();
-        let value_end = value.map(|value| {
-            self.bytes.extend_from_slice(value);
-            self.bytes.len()
-        });
-        self.ends.push((name_end, value_end));
+        self.bytes.extend_from_slice(value.unwrap_or_default());
     }
 
     /// Copies the headers of a record that was consumed.
@@ -121,7 +120,6 @@ impl RecordHeaders {
         let count = headers.count();
         let mut copied = Self {
             bytes: Vec::with_capacity(count * USUAL_BYTES),
-            ends: Vec::with_capacity(count),
         };
         for index in 0..count {
             // rdkafka panics on a name that is not UTF-8, and a producer elsewhere must not be able to stop us.
@@ -134,7 +132,7 @@ impl RecordHeaders {
 
     /// The headers as a producer takes them.
     pub fn to_kafka(&self) -> OwnedHeaders {
-        let headers = OwnedHeaders::new_with_capacity(self.ends.len());
+        let headers = OwnedHeaders::new_with_capacity(self.raw().count());
         self.iter().fold(headers, |headers, (key, value)| {
             headers.insert(Header { key, value })
         })
@@ -173,6 +171,12 @@ impl<'h> FromIterator<(&'h str, Option<&'h [u8]>)> for RecordHeaders {
         }
         collected
     }
+}
+
+fn take_length(bytes: &mut &[u8]) -> Option<usize> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(usize::from_ne_bytes(*length))
 }
 
 /// Turns the stored form into what a producer takes, without copying names and values on the way.

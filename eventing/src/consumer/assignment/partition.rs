@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use schemas::Event;
@@ -12,7 +13,9 @@ use crate::consumer::tracker::Tracker;
 #[derive(Debug)]
 pub(super) struct Partition {
     pub(super) generation: u64,
-    pub(super) stop: CancellationToken,
+    /// Shared, because each further handle of a token counts under its lock.
+    stop: Arc<CancellationToken>,
+    pub(super) is_stopped: bool,
     pub(super) tracker: Tracker,
     /// The highest offset that a worker has begun.
     pub(super) begun_up_to: i64,
@@ -31,7 +34,8 @@ impl Partition {
     pub(super) fn new(generation: u64) -> Self {
         Self {
             generation,
-            stop: CancellationToken::new(),
+            stop: Arc::default(),
+            is_stopped: false,
             tracker: Tracker::default(),
             begun_up_to: -1,
             unfinished: 0,
@@ -44,14 +48,15 @@ impl Partition {
 
     /// Lets nothing begin any more but what lies below a record that was begun: done, that one would be read again otherwise.
     pub(super) fn stop(&mut self) {
-        if !self.stop.is_cancelled() {
+        if !self.is_stopped {
+            self.is_stopped = true;
             self.stop.cancel();
             self.unfinished = self.tracker.open_up_to(self.begun_up_to);
         }
     }
 
     pub(super) fn begin(&mut self, offset: i64) -> bool {
-        if self.stop.is_cancelled() {
+        if self.is_stopped {
             return offset <= self.begun_up_to;
         }
         self.begun_up_to = self.begun_up_to.max(offset);
@@ -59,7 +64,7 @@ impl Partition {
     }
 
     pub(super) fn finish(&mut self, offset: i64, completed: bool) {
-        if self.stop.is_cancelled() && offset <= self.begun_up_to {
+        if self.is_stopped && offset <= self.begun_up_to {
             self.unfinished = self.unfinished.saturating_sub(1);
         }
         if completed {
@@ -71,7 +76,7 @@ impl Partition {
         Job {
             partition: id,
             generation: self.generation,
-            stop: self.stop.clone(),
+            stop: Arc::clone(&self.stop),
             bytes: record.bytes(),
             record,
             event,

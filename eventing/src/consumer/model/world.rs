@@ -191,7 +191,7 @@ impl World {
             positions.insert(message.topic().to_owned(), message.offset() + 1);
             let topic = self.runtime.publisher.kafka().logical(message.topic());
             let tier = (1..=TIERS).find(|tier| self.runtime.group.retry_topic(*tier) == topic);
-            let record = Record::copy(&message, topic, tier.unwrap_or(0));
+            let record = Record::copy(&message, topic.to_owned(), tier.unwrap_or(0));
             sent.push(if tier.is_some() {
                 Sent::Tier(record)
             } else {
@@ -326,7 +326,7 @@ fn record(event: &PaymentEvent) -> Record {
     };
     Record {
         place: Place {
-            topic: PAYMENTS.name.to_owned(),
+            topic: PAYMENTS.name.into(),
             partition: 0,
             offset: event.sequence,
         },

@@ -43,7 +43,7 @@ pub(crate) async fn park_all(
         &parkings.iter().map(|parking| parking.key.0).collect::<Vec<_>>() as _,
         &parkings.iter().map(|parking| parking.key.1).collect::<Vec<_>>() as _,
         &parkings.iter().map(|parking| parking.sequence).collect::<Vec<_>>(),
-        &places().map(|place| place.topic.as_str()).collect::<Vec<_>>() as _,
+        &places().map(|place| &*place.topic).collect::<Vec<_>>() as _,
         &places().map(|place| place.partition).collect::<Vec<_>>(),
         &places().map(|place| place.offset).collect::<Vec<_>>(),
         &tiers,

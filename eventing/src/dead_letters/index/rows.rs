@@ -47,7 +47,7 @@ impl Row {
             letter_offset: letter.id.offset,
             died_at: letter.record.recorded_at,
             first_failed_at: envelope.and_then(|envelope| envelope.first_failed_at),
-            source_topic: origin.map(|origin| origin.topic.clone()),
+            source_topic: origin.map(|origin| origin.topic.to_string()),
             source_partition: origin.map(|origin| origin.partition),
             source_offset: origin.map(|origin| origin.offset),
             key: letter.shown_key(),
