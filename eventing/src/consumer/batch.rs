@@ -21,6 +21,7 @@ use super::envelope::Envelope;
 use super::failure::{Failure, Kind};
 use super::handler::{Delivery, Handler};
 use super::holds::{Step, Stopped};
+use super::kept::Kept;
 use super::record::Record;
 use super::runtime::{End, Runtime, Settled};
 use super::worker::Begun;
@@ -138,6 +139,11 @@ impl<H: Handler> Item<'_, H> {
         self.admission.is_none() && (applied || self.envelope.replay.is_none())
     }
 
+    /// There is nothing left to decide about it.
+    fn has_ended(&self) -> bool {
+        self.outcome != Some(Outcome::Failed) && self.is_plain()
+    }
+
     fn ends_like(&self, other: &Self) -> bool {
         self.outcome == other.outcome && self.envelope.origin.topic == other.envelope.origin.topic
     }
@@ -178,12 +184,12 @@ impl<H: Handler> Runtime<H> {
         stop: &CancellationToken,
     ) -> Result<End, Stopped> {
         let item = Item::new(record, envelope.clone(), stop, tracing::Span::current());
-        let mut ended = self.settle_all(vec![item]).await;
+        let mut ended = self.settle_all(vec![item], &mut Kept::default()).await;
         ended.ends.pop().flatten().ok_or(Stopped)
     }
 
     /// Settles each item, or sends it on if it fails.
-    pub(crate) async fn settle_all<'a>(&self, mut items: Vec<Item<'a, H>>) -> Ended<'a> {
+    pub(crate) async fn settle_all<'a>(&self, mut items: Vec<Item<'a, H>>, kept: &mut Kept) -> Ended<'a> {
         for (place, item) in items.iter_mut().enumerate() {
             item.place = place;
         }
@@ -195,14 +201,20 @@ impl<H: Handler> Runtime<H> {
         let mut hold = None::<Step<'_>>;
         let mut parts = Parts::of(items);
         while let Some(mut part) = parts.next() {
-            if !self.admit_part(&mut part, &mut parts).await {
-                parts.push(part);
-                continue;
+            if !self.breakers.are_closed() {
+                kept.give_back();
+                if !self.admit_part(&mut part, &mut parts).await {
+                    parts.push(part);
+                    continue;
+                }
             }
-            match self.try_part(&mut part).await {
+            match self.try_part(&mut part, kept).await {
                 Ok(()) => {
                     hold = None;
                     let done = extract_done(&mut part.items);
+                    if !done.iter().all(Item::has_ended) {
+                        kept.give_back();
+                    }
                     parts.push(part);
                     let again = self.conclude(done, started, &mut ended).await;
                     parts.push_singles(again);
@@ -260,7 +272,7 @@ impl<H: Handler> Runtime<H> {
     }
 
     /// One attempt at what is left of a part. Afterwards, each item that was reached has an outcome.
-    async fn try_part(&self, part: &mut Part<'_, H>) -> Result<(), Blame> {
+    async fn try_part(&self, part: &mut Part<'_, H>, kept: &mut Kept) -> Result<(), Blame> {
         let single = part.items.len() == 1;
         let tried = async {
             self.get_ready(&mut part.items).await.map_err(Blame::Nobody)?;
@@ -269,7 +281,7 @@ impl<H: Handler> Runtime<H> {
             } else {
                 self.group.handler_deadline
             };
-            self.transact(&mut part.items, deadline).await
+            self.transact(&mut part.items, deadline, kept).await
         };
         let blame = match tried.await {
             Ok(()) => return Ok(()),
@@ -310,7 +322,7 @@ impl<H: Handler> Runtime<H> {
         let mut held = Vec::new();
         // In their order, because to a breaker a run of failures tells something else than failures among successes.
         for mut item in done {
-            if item.outcome != Some(Outcome::Failed) && item.is_plain() {
+            if item.has_ended() {
                 if matches!(item.outcome, Some(Outcome::Settled(Settled::Applied { .. }))) {
                     self.breakers.applied(item.record);
                 }

@@ -24,6 +24,7 @@ pub(crate) mod gaps;
 mod group;
 mod handler;
 mod holds;
+mod kept;
 mod lag;
 mod member;
 mod metrics;

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::{FutureExt as _, poll};
-use sqlx::{AssertSqlSafe, PgPool, PgTransaction};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, PgTransaction};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -22,6 +22,7 @@ use super::failure::Failure;
 use super::group::ConsumerGroup;
 use super::handler::Handler;
 use super::holds::{Holds, Stopped};
+use super::kept::Kept;
 use super::metrics::Metrics;
 use super::publisher::Publisher;
 use super::record::Record;
@@ -81,7 +82,7 @@ pub(crate) enum Settled {
 
 impl<H: Handler> Runtime<H> {
     /// Settles records that were read from topics, or sends them on. Those that are told to stop before that are left as they are.
-    pub(crate) async fn process(&self, begun: &[Begun<'_>]) {
+    pub(crate) async fn process(&self, begun: &[Begun<'_>], kept: &mut Kept) {
         let mut batch = Vec::with_capacity(begun.len());
         for begun in begun {
             let (record, span) = (begun.record(), span(begun.record(), &self.group.name));
@@ -93,7 +94,11 @@ impl<H: Handler> Runtime<H> {
             }
         }
         let batch = self.claim(batch).await;
-        for Drain { topic, key, stop } in self.settle_all(batch).await.drains {
+        let drains = self.settle_all(batch, kept).await.drains;
+        if !drains.is_empty() {
+            kept.give_back();
+        }
+        for Drain { topic, key, stop } in drains {
             // The records themselves are done: what is left to drain is not lost when this stops.
             let _ = self.drain(&topic, &key, stop).await;
         }
@@ -169,14 +174,25 @@ impl<H: Handler> Runtime<H> {
     /// Begins a transaction in which no statement, lock or pause outlasts the handler's deadline. A deadline on our side alone
     /// would leave the statement, and with it the locks, to the server.
     pub(crate) async fn begin(&self) -> Result<PgTransaction<'static>, sqlx::Error> {
+        self.pool.begin_with(self.begin_statement()).await
+    }
+
+    /// The same on a connection that is there already.
+    pub(crate) async fn begin_on<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+    ) -> Result<PgTransaction<'c>, sqlx::Error> {
+        connection.begin_with(self.begin_statement()).await
+    }
+
+    fn begin_statement(&self) -> AssertSqlSafe<String> {
         let deadline = self.group.handler_deadline.as_millis();
-        let begin = format!(
+        AssertSqlSafe(format!(
             "begin; set local statement_timeout = {deadline}; set local lock_timeout = {}; \
              set local idle_in_transaction_session_timeout = {}",
             (deadline / 2).max(1),
             deadline * 2,
-        );
-        self.pool.begin_with(AssertSqlSafe(begin)).await
+        ))
     }
 }
 

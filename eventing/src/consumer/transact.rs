@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgTransaction};
+use sqlx::PgConnection;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
@@ -11,6 +11,7 @@ use super::batch::{BATCH_TIME, Blame, Item, Outcome, Ready};
 use super::failure::Failure;
 use super::group::Ordering;
 use super::handler::{Delivery, Handler};
+use super::kept::Kept;
 use super::ordered::Frontier;
 use super::ready::key;
 use super::runtime::{BOOKKEEPING_DEADLINE, Runtime, Settled, guarded};
@@ -37,12 +38,17 @@ enum Step<'p, P> {
 impl<H: Handler> Runtime<H> {
     /// Applies in one transaction what is ready of the items, parks what comes before its turn, and flushes within `deadline`.
     /// Leaves the items as they are unless it was committed; then those that it reached have their outcome.
-    pub(crate) async fn transact(&self, items: &mut [Item<'_, H>], deadline: Duration) -> Result<(), Blame> {
+    pub(crate) async fn transact(
+        &self,
+        items: &mut [Item<'_, H>],
+        deadline: Duration,
+        kept: &mut Kept,
+    ) -> Result<(), Blame> {
         if items.iter().all(|item| item.outcome.is_some()) {
             return Ok(());
         }
         let whole = BATCH_TIME + self.group.handler_deadline * 2 + BOOKKEEPING_DEADLINE;
-        let outcomes = timeout(whole, self.transaction(items, deadline))
+        let outcomes = timeout(whole, self.transaction(items, deadline, kept))
             .await
             .unwrap_or_else(|_| {
                 Err(Blame::Nobody(Failure::infrastructure(
@@ -55,15 +61,39 @@ impl<H: Handler> Runtime<H> {
         Ok(())
     }
 
+    /// Keeps the connection if all went well. If not, the pool finds out what is left of it.
     async fn transaction(
         &self,
         items: &[Item<'_, H>],
         deadline: Duration,
+        kept: &mut Kept,
     ) -> Result<Vec<Option<Outcome>>, Blame> {
-        let (mut tx, frontier) = match self.group.ordering {
-            Ordering::PerKey => self.begin_locked(items).await.map_err(nobody)?,
-            Ordering::Unordered => (self.begin().await.map_err(nobody)?, None),
+        let mut taken = kept.take(&self.pool).await.map_err(nobody)?;
+        let outcomes = self
+            .transaction_on(&mut taken.connection, items, deadline)
+            .await?;
+        kept.keep(taken, &self.pool);
+        Ok(outcomes)
+    }
+
+    async fn transaction_on(
+        &self,
+        connection: &mut PgConnection,
+        items: &[Item<'_, H>],
+        deadline: Duration,
+    ) -> Result<Vec<Option<Outcome>>, Blame> {
+        let mut tx = self.begin_on(&mut *connection).await.map_err(nobody)?;
+        let mut frontier = match self.group.ordering {
+            Ordering::PerKey => Some(Frontier::new(&self.group.name, items)),
+            Ordering::Unordered => None,
         };
+        if let Some(frontier) = &mut frontier
+            && !self.lock(&mut tx, frontier).await.map_err(nobody)?
+        {
+            tx.rollback().await.map_err(nobody)?;
+            tx = self.begin_on(connection).await.map_err(nobody)?;
+            frontier.lock(&mut tx).await.map_err(nobody)?;
+        }
         let mut work = Work::<H> {
             frontier,
             rows: H::Rows::default(),
@@ -85,25 +115,20 @@ impl<H: Handler> Runtime<H> {
         Ok(work.outcomes)
     }
 
-    /// Begins a transaction that holds the aggregates of the items.
-    async fn begin_locked<'a>(
-        &'a self,
-        items: &'a [Item<'_, H>],
-    ) -> Result<(PgTransaction<'static>, Option<Frontier<'a>>), sqlx::Error> {
-        let mut tx = self.begin().await?;
-        let mut frontier = Frontier::new(&self.group.name, items);
+    /// Locks the aggregates, the short way if that is likely to be one. `false` when it was none, and the transaction has to begin
+    /// anew.
+    async fn lock(&self, tx: &mut PgConnection, frontier: &mut Frontier<'_>) -> Result<bool, sqlx::Error> {
         if self.shortcut.looks_open()
             && let Some(runs) = frontier.runs()
         {
-            if frontier.move_ahead(&mut tx, runs).await? {
-                return Ok((tx, Some(frontier)));
+            let moved = frontier.move_ahead(tx, runs).await?;
+            if !moved {
+                self.shortcut.was_none();
             }
-            self.shortcut.was_none();
-            tx.rollback().await?;
-            tx = self.begin().await?;
+            return Ok(moved);
         }
-        frontier.lock(&mut tx).await?;
-        Ok((tx, Some(frontier)))
+        frontier.lock(tx).await?;
+        Ok(true)
     }
 
     /// Applies one event after the other, until the time of a batch is over.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::assignment::{Assignment, Job};
 use super::batch::BATCH_TIME;
 use super::handler::Handler;
+use super::kept::Kept;
 use super::record::Record;
 use super::runtime::Runtime;
 
@@ -22,14 +23,18 @@ pub(crate) async fn work<H: Handler>(
     let mut size = Size::up_to(runtime.group.batch);
     // Both are large, and come anew with each batch.
     let (mut waiting, mut begun) = (Vec::new(), Vec::new());
+    let mut kept = Kept::default();
     while jobs.recv_many(&mut waiting, size.records).await > 0 {
         let begins = assignment.begin(&waiting);
         let taken = waiting.drain(..).zip(begins).filter(|(_, begins)| *begins);
         begun.extend(taken.map(|(job, _)| Begun::new(&assignment, job)));
         let started = Instant::now();
-        runtime.process(&begun).await;
+        runtime.process(&begun, &mut kept).await;
         size.learn(begun.len(), started.elapsed());
         begun.clear();
+        if jobs.is_empty() {
+            kept.give_back();
+        }
     }
 }
 

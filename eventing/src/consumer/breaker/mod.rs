@@ -173,11 +173,15 @@ impl Breakers {
         }
     }
 
+    /// Whether no record whatever is held now.
+    pub(crate) fn are_closed(&self) -> bool {
+        let open = self.open.borrow();
+        open.known && open.rows.is_empty()
+    }
+
     /// Whether a record like this one is held now: it must not be worked on together with others.
     pub(crate) fn holds(&self, record: &Record) -> bool {
-        let open = self.open.borrow();
-        let none = open.known && open.rows.is_empty();
-        !none && !matches!(open.held(record.event_type()), Held::No)
+        !matches!(self.open.borrow().held(record.event_type()), Held::No)
     }
 
     /// Waits until nothing holds the record, or it is the one to be tried.
