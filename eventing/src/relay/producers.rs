@@ -202,38 +202,63 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::time::Duration;
 
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
     use rdkafka::mocking::MockCluster;
-    use rdkafka::producer::BaseRecord;
+    use rdkafka::producer::{BaseRecord, DefaultProducerContext};
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
     use crate::KafkaSettings;
 
-    /// The first of two batches that are under way at once meets a broker that does not lead the partition; the second one is
-    /// taken. librdkafka reports both as delivered, and only the second one is there.
+    /// A broker that refuses the first of two batches, which are under way at once, for it does not lead the partition, and takes
+    /// the second.
+    struct Refusing(MockCluster<'static, DefaultProducerContext>);
+
+    impl Refusing {
+        fn new() -> Self {
+            let cluster = MockCluster::new(1).unwrap();
+            cluster.create_topic("events", 1, 1).unwrap();
+            cluster
+                .broker_round_trip_time(1, Duration::from_millis(200))
+                .unwrap();
+            let errors = [
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+            ];
+            cluster.request_errors(RDKafkaApiKey::Produce, &errors);
+            Self(cluster)
+        }
+
+        fn producer(&self) -> ClientConfig {
+            let mut config = KafkaSettings::new(self.0.bootstrap_servers()).producer("test");
+            // So that two records are two batches.
+            config.set("batch.num.messages", "1");
+            config
+        }
+
+        fn records(&self) -> i64 {
+            let consumer: BaseConsumer = self.producer().create().unwrap();
+            let (_, end) = consumer
+                .fetch_watermarks("events", 0, Duration::from_secs(10))
+                .unwrap();
+            end
+        }
+    }
+
+    fn send<C: ProducerContext<DeliveryOpaque = usize>>(client: &ThreadedProducer<C>, opaque: usize) {
+        let record = BaseRecord::with_opaque_to("events", opaque);
+        client.send(record.key("key").payload("event")).unwrap();
+    }
+
     #[tokio::test]
     async fn a_record_that_a_later_one_vouches_for_is_not_published() {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("events", 1, 1).unwrap();
-        cluster
-            .broker_round_trip_time(1, Duration::from_millis(200))
-            .unwrap();
-        let errors = [
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
-        ];
-        cluster.request_errors(RDKafkaApiKey::Produce, &errors);
-
-        let mut config = KafkaSettings::new(cluster.bootstrap_servers()).producer("test");
-        // So that two records are two batches.
-        config.set("batch.num.messages", "1");
-        let producer = Producers::new(config).shared().unwrap();
+        let broker = Refusing::new();
+        let producer = Producers::new(broker.producer()).shared().unwrap();
         let lane = Lane::all().next().unwrap();
         let pending = producer.pending(lane);
         pending.outstanding.store(2, Ordering::Release);
         for index in 0..2 {
-            let record = BaseRecord::with_opaque_to("events", opaque(lane, index));
-            producer.client.send(record.key("key").payload("event")).unwrap();
+            send(&producer.client, opaque(lane, index));
         }
         while pending.outstanding.load(Ordering::Acquire) > 0 {
             pending.settled.notified().await;
@@ -241,8 +266,35 @@ mod tests {
         let mut reports = pending.reports().clone();
         reports.sort_unstable_by_key(|(index, _)| *index);
         assert_eq!(
-            reports,
-            [(0, Some(RDKafkaErrorCode::GaplessGuarantee)), (1, None)]
+            (reports, broker.records()),
+            (vec![(0, Some(RDKafkaErrorCode::GaplessGuarantee)), (1, None)], 1)
         );
+    }
+
+    /// The wrong way: whatever librdkafka reports as delivered counts as published.
+    #[derive(Clone, Default)]
+    struct Believing(Arc<AtomicUsize>);
+
+    impl ClientContext for Believing {}
+
+    impl ProducerContext for Believing {
+        type DeliveryOpaque = usize;
+
+        fn delivery(&self, result: &DeliveryResult<'_>, _: usize) {
+            self.0.fetch_add(usize::from(result.is_ok()), Ordering::AcqRel);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_believes_the_reports_takes_two_records_for_published_where_one_is() {
+        let broker = Refusing::new();
+        let believing = Believing::default();
+        let client =
+            ThreadedProducer::from_config_and_context(&broker.producer(), believing.clone()).unwrap();
+        for index in 0..2 {
+            send(&client, index);
+        }
+        client.flush(Duration::from_secs(10)).unwrap();
+        assert_eq!((believing.0.load(Ordering::Acquire), broker.records()), (2, 1));
     }
 }
