@@ -1,17 +1,20 @@
-use eventing::consumer::Resources;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use eventing::consumer::{Delivery, Failure, Handler, Resources};
 use eventing::{Clock, SchemaRegistry};
 use jiff::{SignedDuration, Timestamp};
 use schemas::PaymentNo;
 use schemas::catalogue::PAYMENTS;
-use sqlx::{AssertSqlSafe, Executor as _};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::script::{Act, Script};
-use super::stage::{Stage, ordered};
+use super::stage::{Stage, ordered, unordered};
 use crate::support::database::admin;
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::{address, eventually};
+use crate::support::{address, events, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_database_is_gone_records_are_held_in_place_and_order_is_kept() {
@@ -79,6 +82,76 @@ async fn what_is_held_stays_held_over_hours_and_a_restart() {
     member.until_up().await;
     assert_nothing_left_its_place(&stage).await;
     member.stop().await;
+}
+
+/// Ends every connection to the database once, between a batch and the one behind it.
+struct CutsBefore {
+    sequence: i64,
+    script: Script,
+    admin: PgPool,
+    cut: Arc<AtomicU64>,
+}
+
+impl Handler for CutsBefore {
+    type Prepared = Act;
+    type Rows = ();
+
+    async fn prepare(&self, delivery: &Delivery) -> Result<Act, Failure> {
+        if delivery.sequence == self.sequence && self.cut.load(Ordering::Acquire) == 0 {
+            let ended = sqlx::query(
+                "select pg_terminate_backend(pid) from pg_stat_activity
+                 where datname = current_database() and pid <> pg_backend_pid()",
+            )
+            .execute(&self.admin)
+            .await?;
+            self.cut.store(ended.rows_affected(), Ordering::Release);
+        }
+        self.script.prepare(delivery).await
+    }
+
+    async fn apply(
+        &self,
+        tx: &mut PgConnection,
+        (): &mut (),
+        delivery: &Delivery,
+        act: &Act,
+    ) -> Result<(), Failure> {
+        self.script.apply(tx, &mut (), delivery, act).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_kept_from_batch_to_batch_may_be_cut_between_them() {
+    for group in [ordered(), unordered()] {
+        let is_ordered = group.ordering == eventing::consumer::Ordering::PerKey;
+        // One batch follows another, so the worker keeps its connection.
+        let stage = Stage::new(group.workers(1).batch(1)).await;
+        let payment_no = PaymentNo::generate();
+        let events: Vec<_> = (1..=20)
+            .map(|sequence| events::payment(payment_no, sequence))
+            .collect();
+        stage.send_all(&events).await;
+        let (script, table) = if is_ordered {
+            (Script::default(), "applied")
+        } else {
+            (Script::by_unique_key(), "noted")
+        };
+        let cut = Arc::new(AtomicU64::new(0));
+        let member = stage.start(CutsBefore {
+            sequence: 10,
+            script: script.clone(),
+            admin: PgPool::connect_with((*stage.pool.connect_options()).clone())
+                .await
+                .unwrap(),
+            cut: Arc::clone(&cut),
+        });
+        stage.until_count(table, 20).await;
+        assert!(cut.load(Ordering::Acquire) > 0, "no connection was cut");
+        let applied: Vec<i64> = script.calls().iter().map(|call| call.sequence).collect();
+        assert_eq!(applied, (1..=20).collect::<Vec<i64>>());
+        assert_nothing_left_its_place(&stage).await;
+        member.stop().await;
+    }
 }
 
 /// Lets nobody connect to the database any more and ends all connections, or lets them in again.
