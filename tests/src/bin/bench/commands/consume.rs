@@ -89,12 +89,14 @@ impl Arguments {
                 self.rows
             };
             let (mut rates, mut ceilings, mut costs) = (Vec::new(), Vec::new(), Vec::new());
+            let mut together = Vec::new();
             for round in 1..=self.rounds {
                 let before = ceiling(stand, kind.ceiling, rows).await?;
                 let applied = group(stand, kind.name, rows, round).await?;
                 let after = ceiling(stand, kind.ceiling, rows).await?;
                 rates.push(applied.rate);
                 costs.push(applied.cost_us);
+                together.extend(applied.rows_a_flush);
                 ceilings.push(f64::midpoint(before.rate, after.rate));
             }
             report.add(
@@ -103,6 +105,9 @@ impl Arguments {
                     .target(Target::RatioAtLeast(kind.target)),
             );
             report.add(Row::new("its process, and no database", "µs/event", costs));
+            if !together.is_empty() {
+                report.add(Row::new("rows that it flushes at once", "rows", together));
+            }
         }
         Ok(report)
     }
@@ -114,6 +119,8 @@ struct Applied {
     rate: f64,
     /// Processor time that its process took for each event.
     cost_us: f64,
+    /// How many rows went to the database at once; none when each went by itself.
+    rows_a_flush: Option<f64>,
 }
 
 /// How fast the tables are.
@@ -165,5 +172,9 @@ async fn applied(mut child: Child, rows: u64) -> Result<Applied> {
     Ok(Applied {
         rate: rows as f64 / seconds,
         cost_us: cost / rows as f64 * 1e6,
+        rows_a_flush: found["flushes"]
+            .as_f64()
+            .filter(|flushes| *flushes > 0.0)
+            .map(|flushes| rows as f64 / flushes),
     })
 }

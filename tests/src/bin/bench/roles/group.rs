@@ -1,7 +1,7 @@
 //! A consumer group at work: three kinds of handler over the same events.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -112,7 +112,7 @@ impl Arguments {
         let seconds = runtime.block_on(self.until_done(&pool, progress, table))?;
         stop.cancel();
         runtime.block_on(running)??;
-        found(&json!({ "seconds": seconds }))
+        found(&json!({ "seconds": seconds, "flushes": progress.flushes() }))
     }
 
     async fn until_done(&self, pool: &PgPool, progress: &Progress, table: &str) -> Result<f64> {
@@ -151,20 +151,35 @@ async fn works(pool: &PgPool) -> Result<bool> {
 
 /// How far the handler has come. Repetitions count, so this says only when it is worth asking the database.
 #[derive(Debug, Clone, Default)]
-struct Progress(Arc<(AtomicU64, std::sync::OnceLock<Instant>)>);
+struct Progress(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    applied: AtomicU64,
+    flushes: AtomicU64,
+    begun: OnceLock<Instant>,
+}
 
 impl Progress {
     fn one_more(&self) {
-        self.0.1.get_or_init(Instant::now);
-        self.0.0.fetch_add(1, Ordering::Relaxed);
+        self.0.begun.get_or_init(Instant::now);
+        self.0.applied.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn one_more_flush(&self) {
+        self.0.flushes.fetch_add(1, Ordering::Relaxed);
     }
 
     fn applied(&self) -> u64 {
-        self.0.0.load(Ordering::Relaxed)
+        self.0.applied.load(Ordering::Relaxed)
+    }
+
+    fn flushes(&self) -> u64 {
+        self.0.flushes.load(Ordering::Relaxed)
     }
 
     fn begun(&self) -> Option<Instant> {
-        self.0.1.get().copied()
+        self.0.begun.get().copied()
     }
 }
 
@@ -224,6 +239,7 @@ impl Handler for Collecting {
     }
 
     async fn flush(&self, tx: &mut PgConnection, rows: Booked) -> Result<(), Failure> {
+        self.0.one_more_flush();
         Ok(rows.insert(tx).await?)
     }
 }
@@ -259,6 +275,7 @@ impl Handler for Batch {
     }
 
     async fn flush(&self, tx: &mut PgConnection, rows: CopiedRows) -> Result<(), Failure> {
+        self.0.one_more_flush();
         WIDE.write(tx, rows).await?;
         Ok(())
     }
