@@ -32,9 +32,7 @@ pub(crate) async fn work<H: Handler>(
     let (mut waiting, mut begun) = (Vec::new(), Vec::new());
     let mut kept = Kept::default();
     while jobs.recv_many(&mut waiting, size.records).await > 0 {
-        if waiting.len() >= BACKLOG {
-            fill(&mut waiting, &mut jobs, size.records).await;
-        }
+        fill(&mut waiting, &mut jobs, size.records).await;
         let begins = assignment.begin(&waiting);
         let taken = waiting.drain(..).zip(begins).filter(|(_, begins)| *begins);
         begun.extend(taken.map(|(job, _)| Begun::new(&assignment, job)));
@@ -48,8 +46,11 @@ pub(crate) async fn work<H: Handler>(
     }
 }
 
-/// Waits a moment until there are so many.
+/// In a backlog, waits a moment until there are so many.
 async fn fill<T>(waiting: &mut Vec<T>, jobs: &mut UnboundedReceiver<T>, records: usize) {
+    if waiting.len() < BACKLOG {
+        return;
+    }
     let until = Instant::now() + FILL_WITHIN;
     while let missing @ 1.. = records.saturating_sub(waiting.len())
         && let Ok(1..) = timeout_at(until, jobs.recv_many(waiting, missing)).await
@@ -181,6 +182,15 @@ mod tests {
             (BACKLOG + 45, FILL_WITHIN),
             "what came before, and what came meanwhile"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_records_do_not_wait_for_others() {
+        let (_sender, mut jobs) = unbounded_channel();
+        let mut waiting = vec![0; BACKLOG - 1];
+        let began = Instant::now();
+        fill(&mut waiting, &mut jobs, BACKLOG * 2).await;
+        assert_eq!((waiting.len(), began.elapsed()), (BACKLOG - 1, Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]
