@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::script::{Act, Script};
-use super::stage::{Stage, ordered, unordered};
+use super::stage::{Stage, end_connections, ordered, unordered};
 use crate::support::database_proxy::DatabaseProxy;
 use crate::support::{events, eventually, metrics};
 
@@ -329,13 +329,7 @@ async fn a_batch_whose_database_goes_away_in_the_middle_is_held_and_applied_once
     gate.add_permits(40);
     let mut member = stage.start(script.clone());
     eventually("a batch is in its middle", async || script.calls().len() == 41).await;
-    sqlx::query(
-        "select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and pid <> pg_backend_pid()",
-    )
-    .execute(&stage.pool)
-    .await
-    .unwrap();
+    end_connections(&stage.pool).await.unwrap();
     gate.add_permits(1_000);
     let reason = member.until_degraded().await;
     assert!(

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::script::{Act, Script};
-use super::stage::{Stage, ordered, unordered};
+use super::stage::{Stage, end_connections, ordered, unordered};
 use crate::support::database::admin;
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::{address, events, eventually};
@@ -88,7 +88,7 @@ async fn what_is_held_stays_held_over_hours_and_a_restart() {
 struct CutsBefore {
     sequence: i64,
     script: Script,
-    admin: PgPool,
+    pool: PgPool,
     cut: Arc<AtomicU64>,
 }
 
@@ -98,13 +98,8 @@ impl Handler for CutsBefore {
 
     async fn prepare(&self, delivery: &Delivery) -> Result<Act, Failure> {
         if delivery.sequence == self.sequence && self.cut.load(Ordering::Acquire) == 0 {
-            let ended = sqlx::query(
-                "select pg_terminate_backend(pid) from pg_stat_activity
-                 where datname = current_database() and pid <> pg_backend_pid()",
-            )
-            .execute(&self.admin)
-            .await?;
-            self.cut.store(ended.rows_affected(), Ordering::Release);
+            let ended = end_connections(&self.pool).await?;
+            self.cut.store(ended, Ordering::Release);
         }
         self.script.prepare(delivery).await
     }
@@ -140,9 +135,7 @@ async fn a_connection_that_is_kept_from_batch_to_batch_may_be_cut_between_them()
         let member = stage.start(CutsBefore {
             sequence: 10,
             script: script.clone(),
-            admin: PgPool::connect_with((*stage.pool.connect_options()).clone())
-                .await
-                .unwrap(),
+            pool: stage.pool.clone(),
             cut: Arc::clone(&cut),
         });
         stage.until_count(table, 20).await;

@@ -55,6 +55,17 @@ pub(crate) fn unordered() -> ConsumerGroup {
         .handler_deadline(Duration::from_secs(5))
 }
 
+/// Ends all connections to the database but the one that asks for it, and answers how many.
+pub(crate) async fn end_connections(pool: &PgPool) -> sqlx::Result<u64> {
+    let ended = sqlx::query(
+        "select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid()",
+    )
+    .execute(pool)
+    .await?;
+    Ok(ended.rows_affected())
+}
+
 /// A client of a group's member, as the broker knows it. A member is a client for each domain topic, and one for the retry tiers.
 pub(crate) struct Joined {
     /// Its name; one that was thrown out and came back has another.
